@@ -1,0 +1,3 @@
+"""Prograde: progressive delivery for Kubernetes."""
+
+__version__ = "0.1.0"

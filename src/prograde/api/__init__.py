@@ -1,0 +1,1 @@
+"""What the objects are: typed and validated, with no behaviour over time."""

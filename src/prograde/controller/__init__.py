@@ -1,0 +1,1 @@
+"""The shell: caches to snapshots, plans to API calls."""

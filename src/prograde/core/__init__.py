@@ -1,0 +1,1 @@
+"""What should happen next: pure decisions without I/O, clock or randomness."""

@@ -1,0 +1,1 @@
+"""Decisions about Rollouts; start reading at planner.py."""

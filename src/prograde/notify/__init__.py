@@ -1,0 +1,1 @@
+"""Notification triggers, templates and services."""

@@ -1,0 +1,1 @@
+"""The embedded cluster: a small control plane that passes for Kubernetes."""

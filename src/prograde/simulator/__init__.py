@@ -1,0 +1,1 @@
+"""Controller and sandbox on one virtual clock."""

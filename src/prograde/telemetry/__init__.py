@@ -1,0 +1,1 @@
+"""Metrics registry and exposition, log formats, health."""

@@ -1,0 +1,1 @@
+"""Go templates, argument substitution and Kubernetes JSONPath (pure)."""

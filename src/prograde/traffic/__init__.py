@@ -1,0 +1,1 @@
+"""Traffic routers: objects and intent in, patches out."""

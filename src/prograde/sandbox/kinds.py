@@ -62,11 +62,23 @@ class Kind:
     kind: str
     plural: str
     singular: str = ""
+    """Empty: `kind` in lower case, see `singular_name`."""
+    list_kind: str = ""
+    """Empty: `kind` followed by ``List``, see `list_kind_name`."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     namespaced: bool = True
     storage_version: str = ""
     """Empty: this version is the stored one."""
+    stored_as: tuple[str, str] | None = None
+    """(group, plural) of another kind that stores these objects (the two views of an Event); None for its own."""
+    to_storage: Callable[[Object], Object] | None = None
+    """Convert a private object of this version to the stored form (names of fields; the server rewrites apiVersion).
+
+    None: the versions differ in apiVersion only. May change its argument and must return the result.
+    """
+    from_storage: Callable[[Object], Object] | None = None
+    """The way back, on a private copy of a stored object."""
     has_status: bool = False
     """A ``status`` sub-resource exists, so that main writes leave status alone and status writes all else."""
     scale: ScalePaths | None = None
@@ -89,10 +101,19 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
-    def list_kind(self) -> str:
-        return f"{self.kind}List"
+    def list_kind_name(self) -> str:
+        return self.list_kind or f"{self.kind}List"
+
+    @property
+    def singular_name(self) -> str:
+        return self.singular or self.kind.lower()
 
     @property
     def storage_key(self) -> tuple[str, str]:
         """The (group, plural) under which all versions of this resource are stored."""
-        return (self.group, self.plural)
+        return self.stored_as or (self.group, self.plural)
+
+    @property
+    def is_storage_form(self) -> bool:
+        """True when stored objects already read as this kind, so that their bytes can be sent as they are."""
+        return self.stored_as is None and self.storage_version in ("", self.version)

@@ -1,0 +1,63 @@
+"""The command table: `prograde` and, under the name kubectl looks for, `kubectl-argo-rollouts`.
+
+Both names know the same commands; each command lives in a module of its own and is imported when it runs.
+"""
+
+import os
+import sys
+
+from prograde.cli.flags import connection_options
+from prograde.cli.framework import Entry, KubectlGroup, run
+
+__all__ = ["COMMANDS", "main", "root_group"]
+
+COMMANDS = {
+    "abort": Entry("prograde.cli.mutate:abort", "Abort a rollout"),
+    "completion": Entry("prograde.cli.completion:completion", "Generate completion script"),
+    "controller": Entry("prograde.cli.controller:controller", "Run the controller"),
+    "demo": Entry(
+        "prograde.cli.demo:demo", "Watch a canary, a broken version, an abort and an undo on an embedded cluster"
+    ),
+    "explain": Entry("prograde.cli.explain:explain", "Explain what a rollout is waiting for"),
+    "get": Entry("prograde.cli.get:get", "Get details about rollouts and experiments"),
+    "list": Entry("prograde.cli.list:list_", "List rollouts or experiments"),
+    "pause": Entry("prograde.cli.mutate:pause", "Pause a rollout"),
+    "promote": Entry("prograde.cli.promote:promote", "Promote a rollout"),
+    "restart": Entry("prograde.cli.mutate:restart", "Restart the pods of a rollout"),
+    "retry": Entry("prograde.cli.mutate:retry", "Retry a rollout or experiment"),
+    "sandbox": Entry("prograde.cli.sandbox:sandbox", "Run an embedded cluster on this machine"),
+    "set": Entry("prograde.cli.set_image:set_", "Update various values on resources"),
+    "status": Entry("prograde.cli.status:status", "Show the status of a rollout"),
+    "undo": Entry("prograde.cli.undo:undo", "Undo a rollout"),
+    "version": Entry("prograde.cli.version:version", "Print version"),
+    "__complete": Entry("prograde.cli.completion:complete", "", aliases=("__completeNoDesc",), is_hidden=True),
+}
+
+
+def root_group(program: str) -> KubectlGroup:
+    """Return the root command under the name the user called."""
+    kubectl = program == "kubectl-argo-rollouts"
+    shown = "kubectl argo rollouts" if kubectl else program
+    return KubectlGroup(
+        program,
+        COMMANDS,
+        params=connection_options(),
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="This command consists of multiple subcommands which can be used to manage Rollouts.",
+        examples=(
+            f"# Get a rollout\n{shown} get rollout guestbook\n\n"
+            f"# Watch a rollout\n{shown} get rollout guestbook -w\n\n"
+            f"# Why is it waiting?\n{shown} explain guestbook\n\n"
+            f"# Pause, promote, abort or undo a rollout\n{shown} pause guestbook\n{shown} promote guestbook\n"
+            f"{shown} abort guestbook\n{shown} undo guestbook\n\n"
+            f"# A cluster on this machine, and the controller on it\n{shown} sandbox\n{shown} controller"
+        ),
+    )
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    program = os.path.basename(sys.argv[0])
+    if program not in ("prograde", "kubectl-argo-rollouts"):
+        program = "prograde"
+    sys.exit(run(root_group(program), sys.argv[1:], program))

@@ -1,0 +1,1 @@
+"""The built-in controllers: what kube-controller-manager does for the objects that a Rollout leans on."""

@@ -91,7 +91,7 @@ class AnalysisTemplateRef(WireStruct, frozen=True, kw_only=True):
     """A reference to a template, of the cluster if `cluster_scope`."""
 
     template_name: str = msgspec.field(default_factory=str)
-    cluster_scope: bool = False
+    cluster_scope: bool | None = None
 
 
 # --- Authentication and providers ---------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class ExperimentAnalysis(WireStruct, frozen=True, kw_only=True):
 
     name: str = msgspec.field(default_factory=str)
     template_name: str = msgspec.field(default_factory=str)
-    cluster_scope: bool = False
+    cluster_scope: bool | None = None
     args: tuple[Argument, ...] = ()
     required_for_completion: bool = False
 

@@ -87,7 +87,7 @@ class ExperimentStepAnalysis(WireStruct, frozen=True, kw_only=True):
 
     name: str = msgspec.field(default_factory=str)
     template_name: str = msgspec.field(default_factory=str)
-    cluster_scope: bool = False
+    cluster_scope: bool | None = None
     args: tuple[AnalysisArgument, ...] = ()
     required_for_completion: bool = False
 

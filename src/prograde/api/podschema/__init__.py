@@ -11,12 +11,14 @@ volumes, metadata of templates) is the business of `prograde.api.crd`. All resul
 from functools import cache
 
 from prograde.api.podschema import containers, jobs, metadata, pods, volumes
-from prograde.api.podschema.notation import INT_OR_STRING, Schema, TypeTable
+from prograde.api.podschema.notation import INT_OR_STRING, Schema, TypeTable, described
 
 __all__ = [
     "INT_OR_STRING",
     "Schema",
     "TypeTable",
+    "described",
+    "field_schema",
     "job_template_schema",
     "label_selector_schema",
     "object_meta_schema",
@@ -64,6 +66,15 @@ def type_schema(name: str) -> Schema:
         KeyError: no such type is known.
     """
     return _types().schema(name)
+
+
+def field_schema(type_: str, description: str = "") -> Schema:
+    """Return the schema of a field of a type in the notation, such as ``list(Container;name)`` or ``string=TCP``.
+
+    Raises:
+        KeyError: a type that the expression names is not known.
+    """
+    return _types().field_schema(type_, description)
 
 
 def type_names() -> tuple[str, ...]:

@@ -5,8 +5,7 @@ TEXT = """
 name!                       string              Name of the container, unique in the pod; a DNS label.
 image                       string              Image to run.
 command                     list(string)        Program to run in place of the image's entry point; $(NAME) is
-    replaced
-    by that environment variable.
+    replaced by that environment variable.
 args                        list(string)        Arguments in place of those of the image; $(NAME) is replaced as in
     command.
 workingDir                  string              Directory to start in; that of the image by default.
@@ -24,16 +23,16 @@ restartPolicyRules          list(ContainerRestartRule)  Rules by exit code that 
 volumeMounts                list(VolumeMount;mountPath)  Volumes of the pod to mount into the file system.
 volumeDevices               list(VolumeDevice;devicePath)  Volumes of the pod to use as block devices.
 livenessProbe               Probe               Asks whether the container is alive; it is restarted if not.
-readinessProbe              Probe               Asks whether the container can serve; it gets no traffic from
-    Services if not.
+readinessProbe              Probe               Asks whether the container can serve; it gets no traffic from Services
+    if not.
 startupProbe                Probe               Asks whether the container has started; the other probes wait for it.
 lifecycle                   Lifecycle           Actions at the start and at the end of the container.
 terminationMessagePath      string              File in which the container leaves its last words;
     /dev/termination-log by default.
 terminationMessagePolicy    string              File, or FallbackToLogsOnError to take the end of the log after a
     failure.
-imagePullPolicy             string              Always, Never or IfNotPresent. Always by default for the tag latest
-    or none.
+imagePullPolicy             string              Always, Never or IfNotPresent. Always by default for the tag latest or
+    none.
 securityContext             SecurityContext     Security settings; they go before those of the pod.
 stdin                       boolean             Keep standard input open.
 stdinOnce                   boolean             Close standard input after the first client detaches.
@@ -45,8 +44,8 @@ targetContainerName         string              Container whose process namespac
 
 # ContainerPort: A port a container listens on.
 containerPort!              int32               Number of the port, 1 to 65535.
-name                        string              Name by which Services and probes may refer to the port; unique in
-    the pod.
+name                        string              Name by which Services and probes may refer to the port; unique in the
+    pod.
 hostPort                    int32               Port of the node that leads to it; best left out.
 protocol                    string=TCP          TCP, UDP or SCTP.
 hostIP                      string              Address of the node that hostPort is bound to.

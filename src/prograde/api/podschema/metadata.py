@@ -2,8 +2,8 @@
 
 TEXT = """
 # ObjectMeta: What every object says about itself.
-name                        string              Name, unique among the objects of its kind in the namespace. It
-    cannot be changed.
+name                        string              Name, unique among the objects of its kind in the namespace. It cannot
+    be changed.
 generateName                string              Prefix from which the server makes a unique name when none is given.
 namespace                   string              Namespace the object lives in; empty for objects of the whole cluster.
 selfLink                    string              No longer filled in; kept for old clients.

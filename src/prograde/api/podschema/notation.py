@@ -35,7 +35,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["INT_OR_STRING", "Schema", "TypeTable"]
+__all__ = ["INT_OR_STRING", "Schema", "TypeTable", "described"]
 
 Schema: TypeAlias = dict[str, Any]
 """An OpenAPI v3 schema as JSON values. Parts are shared between schemas, so a schema is never changed in place."""
@@ -136,8 +136,7 @@ class TypeTable:
 
         An empty description leaves that of a named type in place, and says nothing for all others.
         """
-        schema = self._expression(type_)
-        return {**({"description": description} if description else {}), **_without_description(schema, description)}
+        return described(self._expression(type_), description)
 
     def _expression(self, type_: str) -> Schema:
         base, has_default, default = type_.partition("=")
@@ -193,7 +192,8 @@ class TypeTable:
                 current.members.append(_Field(name.rstrip("!"), type_, description.strip(), name.endswith("!")))
 
 
-def _without_description(schema: Schema, description: str) -> Schema:
-    if description and "description" in schema:
-        return {key: value for key, value in schema.items() if key != "description"}
-    return schema
+def described(schema: Schema, description: str) -> Schema:
+    """Return the schema with this description in front, in place of any other; an empty one changes nothing."""
+    if not description:
+        return schema
+    return {"description": description} | {key: value for key, value in schema.items() if key != "description"}

@@ -9,11 +9,11 @@ spec                        PodSpec             What runs in the pods, and how.
 containers!                 list(Container;name)           Containers of the pod; at least one.
 initContainers              list(Container;name)           Containers that run one after the other, each to its end,
     before the others start; those with restartPolicy Always keep running beside them.
-ephemeralContainers         list(EphemeralContainer;name)  Containers added to a running pod for debugging.
-    They are set through a sub-resource of the pod, never in a template.
+ephemeralContainers         list(EphemeralContainer;name)  Containers added to a running pod for debugging. They are
+    set through a sub-resource of the pod, never in a template.
 volumes                     list(Volume;name)              Volumes that the containers may mount.
-restartPolicy               string              When ended containers are started again: Always, OnFailure or Never.
-    A Rollout accepts only Always, which is the default.
+restartPolicy               string              When ended containers are started again: Always, OnFailure or Never. A
+    Rollout accepts only Always, which is the default.
 terminationGracePeriodSeconds  int64            Seconds a pod gets between the request to stop and the kill; 30 by
     default.
 activeDeadlineSeconds       int64               Seconds a pod may be active before it is stopped. Not for pods of a
@@ -49,8 +49,8 @@ enableServiceLinks          boolean             Describe the Services of the nam
     by default.
 preemptionPolicy            string              Whether the pod may displace others: PreemptLowerPriority or Never.
 overhead                    map(quantity)       Resources the runtime itself takes, on top of those of the containers.
-topologySpreadConstraints   list(TopologySpreadConstraint;topologyKey,whenUnsatisfiable)  How the pods spread
-    over zones, nodes and the like; all constraints must hold.
+topologySpreadConstraints   list(TopologySpreadConstraint;topologyKey,whenUnsatisfiable)  How the pods spread over
+    zones, nodes and the like; all constraints must hold.
 setHostnameAsFQDN           boolean             Use the full domain name as the host name.
 os                          PodOS               Operating system of the pod; some fields are only for one of them.
 hostUsers                   boolean             Use the user IDs of the node; false gives the pod a user namespace of
@@ -140,8 +140,8 @@ podAntiAffinity             PodAntiAffinity     Pods to stay away from.
 
 # NodeAffinity: Nodes a pod must or should run on.
 requiredDuringSchedulingIgnoredDuringExecution   NodeSelector  Nodes the pod may be placed on.
-preferredDuringSchedulingIgnoredDuringExecution  list(PreferredSchedulingTerm)  Nodes the pod is rather placed on;
-    the weights of all terms that match a node are added up.
+preferredDuringSchedulingIgnoredDuringExecution  list(PreferredSchedulingTerm)  Nodes the pod is rather placed on; the
+    weights of all terms that match a node are added up.
 
 # NodeSelector atomic: Nodes that match at least one of the terms.
 nodeSelectorTerms!          list(NodeSelectorTerm)  Terms of which one must match.
@@ -153,8 +153,8 @@ matchFields                 list(NodeSelectorRequirement)  Requirements on the f
 # NodeSelectorRequirement: A requirement on a label or field of a node.
 key!                        string              Key of the label, or name of the field.
 operator!                   string              In, NotIn, Exists, DoesNotExist, Gt or Lt.
-values                      list(string)        Values to compare with: none for Exists and DoesNotExist,
-    one integer for Gt and Lt.
+values                      list(string)        Values to compare with: none for Exists and DoesNotExist, one integer
+    for Gt and Lt.
 
 # PreferredSchedulingTerm: A preference among nodes.
 weight!                     int32               How much the preference counts, 1 to 100.
@@ -167,15 +167,15 @@ preferredDuringSchedulingIgnoredDuringExecution  list(WeightedPodAffinityTerm)  
     weights.
 
 # PodAntiAffinity: Pods that a pod must or should stay away from.
-requiredDuringSchedulingIgnoredDuringExecution   list(PodAffinityTerm)          Neighbours that must not be there;
-    all terms hold.
+requiredDuringSchedulingIgnoredDuringExecution   list(PodAffinityTerm)          Neighbours that must not be there; all
+    terms hold.
 preferredDuringSchedulingIgnoredDuringExecution  list(WeightedPodAffinityTerm)  Neighbours that are avoided, with
     weights.
 
 # PodAffinityTerm: Pods, and the part of the cluster in which they count as near.
 labelSelector               LabelSelector       Pods that are meant; absent means none.
-namespaces                  list(string)        Namespaces to look in, together with namespaceSelector;
-    neither means the namespace of the pod.
+namespaces                  list(string)        Namespaces to look in, together with namespaceSelector; neither means
+    the namespace of the pod.
 topologyKey!                string              Label of nodes: those with the same value are near to each other.
 namespaceSelector           LabelSelector       Namespaces to look in, by label; an empty selector means all.
 matchLabelKeys              list(string)        Label keys whose values are taken from the new pod and must be equal.

@@ -41,8 +41,7 @@ name!                       string              Name of the volume, unique in th
 # HostPathVolumeSource: A file or directory of the node.
 path!                       string              Path on the node.
 type                        string              What must be there or is made: DirectoryOrCreate, Directory,
-    FileOrCreate,
-    File, Socket, CharDevice or BlockDevice; empty checks nothing.
+    FileOrCreate, File, Socket, CharDevice or BlockDevice; empty checks nothing.
 
 # EmptyDirVolumeSource: An empty directory that lives as long as the pod.
 medium                      string              Memory for a file system in memory; empty for the disk of the node.

@@ -1,249 +1,229 @@
-"""The part that all objects share: reading `metadata`, checking its syntax, inventing names.
+"""The rules that every object's metadata obeys, whatever its kind.
 
-`coerce_metadata` brings what a client sent into the form in which Kubernetes would have read it (nulls and empty maps
-are absent, unknown fields are dropped and reported, wrong types refused). The two validate functions only look; their
-causes are put together with those of the rest of the object, so that one answer lists everything that is wrong.
+Names have a syntax that depends on the kind; labels, annotations, owner references and finalizers do not. Fields that
+only the server sets (uid, creationTimestamp, deletionTimestamp) are overwritten rather than checked, by the API.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from random import Random
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
-from prograde.sandbox.client import Resource
-from prograde.sandbox.errors import Cause, StatusError
+from prograde.sandbox.errors import Cause
+from prograde.sandbox.formats import go_quote
 from prograde.sandbox.kinds import Kind, Object
 
 __all__ = [
     "ANNOTATIONS_BYTES_MAX",
-    "coerce_metadata",
-    "generate_name",
+    "is_dns_label",
+    "is_dns_subdomain",
+    "is_qualified_name",
+    "label_problems",
     "validate_metadata",
-    "validate_metadata_update",
 ]
 
 ANNOTATIONS_BYTES_MAX = 262_144
-"""Kubernetes' limit on all annotations of an object together; large CRDs cannot be applied client-side because of it."""
+"""All keys and values of an object's annotations together; the API server's own limit."""
 
-_GENERATED_BASE_MAX = 58
-_SAFE_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""No vowels and no look-alikes, so that no word comes out by accident."""
+_LABEL_TEXT = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN_TEXT = rf"{_LABEL_TEXT}(\.{_LABEL_TEXT})*"
+_DNS_1035_TEXT = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_NAME_PART_TEXT = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_VALUE_TEXT = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 
+_LABEL = re.compile(_LABEL_TEXT)
+_SUBDOMAIN = re.compile(_SUBDOMAIN_TEXT)
+_DNS_1035 = re.compile(_DNS_1035_TEXT)
+_NAME_PART = re.compile(_NAME_PART_TEXT)
+_VALUE = re.compile(_VALUE_TEXT)
 
-class _OwnerReference(msgspec.Struct):
-    apiVersion: str = ""  # noqa: N815
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-    controller: bool | None = None
-    blockOwnerDeletion: bool | None = None  # noqa: N815
+_SUBDOMAIN_ADVICE = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN_TEXT}')"
+)
+_LABEL_ADVICE = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    f"'{_LABEL_TEXT}')"
+)
+_DNS_1035_ADVICE = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    f"'{_DNS_1035_TEXT}')"
+)
+_NAME_PART_ADVICE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    f"'{_NAME_PART_TEXT}')"
+)
+_VALUE_ADVICE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    f"'{_VALUE_TEXT}')"
+)
 
-
-class _ObjectMeta(msgspec.Struct):
-    """The types that the fields must have; the names are the wire's."""
-
-    name: str | None = None
-    generateName: str | None = None  # noqa: N815
-    namespace: str | None = None
-    selfLink: str | None = None  # noqa: N815
-    uid: str | None = None
-    resourceVersion: str | None = None  # noqa: N815
-    generation: int | None = None
-    creationTimestamp: str | None = None  # noqa: N815
-    deletionTimestamp: str | None = None  # noqa: N815
-    deletionGracePeriodSeconds: int | None = None  # noqa: N815
-    labels: dict[str, str | None] | None = None
-    annotations: dict[str, str | None] | None = None
-    ownerReferences: list[_OwnerReference] | None = None  # noqa: N815
-    finalizers: list[str] | None = None
-    managedFields: list[dict[str, Any]] | None = None  # noqa: N815
-
-
-_KNOWN = frozenset(_ObjectMeta.__struct_fields__)
-
-
-def coerce_metadata(obj: Object, kind: Kind) -> list[str]:
-    """Bring ``obj["metadata"]`` into its canonical form, in place; return unknown fields as ``metadata.x``.
-
-    An empty ``managedFields`` stays, since it asks the server to forget who owns what.
-
-    Raises:
-        StatusError: 400, a field has the wrong type.
-    """
-    metadata = obj.get("metadata")
-    if metadata is None:
-        metadata = {}
-    try:
-        msgspec.convert(metadata, _ObjectMeta)
-    except msgspec.ValidationError as err:
-        message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: metadata: {err}'
-        raise StatusError.bad_request(message) from err
-    unknown = [f"metadata.{name}" for name in metadata if name not in _KNOWN]
-    obj["metadata"] = metadata = {
-        name: value
-        for name, value in metadata.items()
-        if name in _KNOWN and name != "selfLink" and (value not in (None, "", {}, []) or _asks_to_forget(name, value))
-    }
-    for name in ("labels", "annotations"):
-        values = metadata.get(name)
-        if values and None in values.values():
-            metadata[name] = {key: value or "" for key, value in values.items()}
-    return unknown
+_RBAC_GROUP = "rbac.authorization.k8s.io"
+_STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
-def generate_name(base: str, rng: Random) -> str:
-    """Return `base`, cut to 58 characters, with five random ones behind it."""
-    return base[:_GENERATED_BASE_MAX] + "".join(rng.choices(_SAFE_LETTERS, k=5))
-
-
-def validate_metadata(kind: Kind, metadata: Mapping[str, Any]) -> list[Cause]:
-    """Check names, labels, annotations, owner references and finalizers of an object about to be stored."""
+def validate_metadata(kind: Kind, new: Object, old: Object | None = None) -> list[Cause]:
+    """Return what is wrong with the metadata of `new`; `old` is the stored object of an update."""
+    metadata: Mapping[str, Any] = new.get("metadata") or {}
     causes: list[Cause] = []
-    name = metadata.get("name", "")
-    if not name:
-        causes.append(Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name"))
-    else:
-        rule = _NAME_RULES.get((kind.group, kind.plural), _subdomain)
-        causes += [_invalid("metadata.name", name, problem) for problem in rule(name)]
-    for label, value in metadata.get("labels", {}).items():
-        causes += [_invalid("metadata.labels", label, problem) for problem in _qualified_name(label)]
-        causes += [_invalid("metadata.labels", value, problem) for problem in _label_value(value)]
-    causes += _validate_annotations(metadata.get("annotations", {}))
-    causes += _validate_owners(metadata.get("ownerReferences", []))
-    for finalizer in metadata.get("finalizers", []):
-        causes += [_invalid("metadata.finalizers", finalizer, problem) for problem in _qualified_name(finalizer)]
+    if old is None:
+        causes += _name_causes(kind, metadata)
+    causes += _label_causes(metadata.get("labels") or {}, "metadata.labels")
+    causes += _annotation_causes(metadata.get("annotations") or {}, "metadata.annotations")
+    causes += _owner_causes(metadata.get("ownerReferences") or [])
+    causes += _finalizer_causes(metadata, (old or {}).get("metadata") or {})
     return causes
 
 
-def validate_metadata_update(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Cause]:
-    """Check what may not change: an object that is being deleted gains no finalizers."""
-    if "deletionTimestamp" not in old:
-        return []
-    added = [name for name in new.get("finalizers", []) if name not in old.get("finalizers", [])]
-    if not added:
-        return []
-    listed = ", ".join(f'"{name}"' for name in added)
-    why = "no new finalizers can be added if the object is being deleted, found new finalizers"
-    return [Cause("FieldValueForbidden", f"Forbidden: {why} []string{{{listed}}}", "metadata.finalizers")]
+def label_problems(key: str, value: str) -> Iterator[str]:
+    """Yield what is wrong with one label; nothing for a good one."""
+    yield from _qualified_name_problems(key)
+    yield from _value_problems(value)
 
 
-def _asks_to_forget(name: str, value: Any) -> bool:
-    return name == "managedFields" and value == []
+def is_dns_label(text: str) -> bool:
+    return len(text) <= 63 and _LABEL.fullmatch(text) is not None
 
 
-def _validate_annotations(annotations: Mapping[str, str]) -> list[Cause]:
-    causes = []
-    for key in annotations:
-        causes += [_invalid("metadata.annotations", key, problem) for problem in _qualified_name(key.lower())]
-    total = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
-    if total > ANNOTATIONS_BYTES_MAX:
-        message = f"Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes"
-        causes.append(Cause("FieldValueTooLong", message, "metadata.annotations"))
-    return causes
+def is_dns_subdomain(text: str) -> bool:
+    return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None
 
 
-def _validate_owners(owners: list[Mapping[str, Any]]) -> list[Cause]:
-    causes = []
-    for index, owner in enumerate(owners):
-        field = f"metadata.ownerReferences[{index}]"
-        if not owner.get("apiVersion"):
-            causes.append(_invalid(f"{field}.apiVersion", "", "version must not be empty"))
-        for name in ("kind", "name", "uid"):
-            if not owner.get(name):
-                causes.append(_invalid(f"{field}.{name}", "", "must not be empty"))
-    controllers = [owner.get("name", "") for owner in owners if owner.get("controller")]
-    if len(controllers) > 1:
-        why = (
-            "Only one reference can have Controller set to true. "
-            f'Found "true" in references for {controllers[0]} and {controllers[1]}'
-        )
-        value = msgspec.json.encode(owners).decode()
-        causes.append(Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", "metadata.ownerReferences"))
-    return causes
+def is_qualified_name(text: str) -> bool:
+    return not any(_qualified_name_problems(text))
 
 
 def _invalid(field: str, value: str, problem: str) -> Cause:
-    return Cause("FieldValueInvalid", f'Invalid value: "{value}": {problem}', field)
+    return Cause(reason="FieldValueInvalid", message=f"Invalid value: {go_quote(value)}: {problem}", field=field)
 
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
-_NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_LABEL_VALUE = re.compile(rf"({_NAME_PART.pattern})?")
-
-_SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    rf"'{_SUBDOMAIN.pattern}')"
-)
-_LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    f"an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL.pattern}')"
-)
-_LABEL_1035_TEXT = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    f"'{_LABEL_1035.pattern}')"
-)
-_NAME_PART_TEXT = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    f"'{_NAME_PART.pattern}')"
-)
-_LABEL_VALUE_TEXT = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    f"'{_LABEL_VALUE.pattern}')"
-)
-
-
-def _matching(pattern: re.Pattern[str], text: str, length_max: int) -> Callable[[str], list[str]]:
-    def check(name: str) -> list[str]:
-        problems = [f"must be no more than {length_max} characters"] if len(name) > length_max else []
-        return problems if pattern.fullmatch(name) else [*problems, text]
-
-    return check
-
-
-_subdomain = _matching(_SUBDOMAIN, _SUBDOMAIN_TEXT, 253)
-_label = _matching(_LABEL, _LABEL_TEXT, 63)
-_label_1035 = _matching(_LABEL_1035, _LABEL_1035_TEXT, 63)
-_name_part = _matching(_NAME_PART, _NAME_PART_TEXT, 63)
-_label_value = _matching(_LABEL_VALUE, _LABEL_VALUE_TEXT, 63)
-
-
-def _path_segment(name: str) -> list[str]:
-    if name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{character}'" for character in "/%" if character in name]
-
-
-def _qualified_name(name: str) -> list[str]:
-    prefix, slash, part = name.rpartition("/")
-    problems = []
-    if slash:
+def _name_causes(kind: Kind, metadata: Mapping[str, Any]) -> Iterator[Cause]:
+    prefix = metadata.get("generateName") or ""
+    if prefix:
+        # A prefix may end in what a whole name may not: the random suffix follows.
+        for problem in _name_problems(kind, re.sub(r"[-.]+$", "", prefix)):
+            yield _invalid("metadata.generateName", prefix, problem)
+    name = metadata.get("name") or ""
+    if not name:
         if not prefix:
-            problems.append("prefix part must be non-empty")
+            yield Cause(
+                reason="FieldValueRequired",
+                message="Required value: name or generateName is required",
+                field="metadata.name",
+            )
+        return
+    for problem in _name_problems(kind, name):
+        yield _invalid("metadata.name", name, problem)
+
+
+def _name_problems(kind: Kind, name: str) -> Iterator[str]:
+    if kind.group == _RBAC_GROUP:
+        if name in (".", ".."):
+            yield f"may not be '{name}'"
+        for character in "/%":
+            if character in name:
+                yield f"may not contain '{character}'"
+        return
+    if kind.group == "" and kind.kind == "Namespace":
+        longest, pattern, advice = 63, _LABEL, _LABEL_ADVICE
+    elif kind.group == "" and kind.kind == "Service":
+        longest, pattern, advice = 63, _DNS_1035, _DNS_1035_ADVICE
+    else:
+        longest, pattern, advice = 253, _SUBDOMAIN, _SUBDOMAIN_ADVICE
+    if len(name) > longest:
+        yield f"must be no more than {longest} bytes"
+    if pattern.fullmatch(name) is None:
+        yield advice
+
+
+def _label_causes(labels: Mapping[str, str], field: str) -> Iterator[Cause]:
+    for key, value in labels.items():
+        for problem in _qualified_name_problems(key):
+            yield _invalid(field, key, problem)
+        for problem in _value_problems(value):
+            yield _invalid(field, value, problem)
+
+
+def _annotation_causes(annotations: Mapping[str, str], field: str) -> Iterator[Cause]:
+    size = 0
+    for key, value in annotations.items():
+        size += len(key.encode()) + len(value.encode())
+        for problem in _qualified_name_problems(key.lower()):
+            yield _invalid(field, key, problem)
+    if size > ANNOTATIONS_BYTES_MAX:
+        message = f"Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes"
+        yield Cause(reason="FieldValueTooLong", message=message, field=field)
+
+
+def _qualified_name_problems(key: str) -> Iterator[str]:
+    prefix, has_prefix, name = key.rpartition("/")
+    if has_prefix:
+        if not prefix:
+            yield "prefix part must be non-empty"
         elif "/" in prefix:
-            return [
+            yield (
                 "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
                 "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-                f"validation is '{_NAME_PART.pattern}') with an optional DNS subdomain prefix and '/' (e.g. "
-                "'example.com/MyName')"
-            ]
+                f"validation is '{_NAME_PART_TEXT}') with an optional DNS subdomain prefix and '/' "
+                "(e.g. 'example.com/MyName')"
+            )
+            return
         else:
-            problems += [f"prefix part {problem}" for problem in _subdomain(prefix)]
-    return [*problems, *(["name part must be non-empty"] if not part else _name_part(part))]
+            if len(prefix) > 253:
+                yield "prefix part must be no more than 253 bytes"
+            if _SUBDOMAIN.fullmatch(prefix) is None:
+                yield f"prefix part {_SUBDOMAIN_ADVICE}"
+    if not name:
+        yield "name part must be non-empty"
+    elif len(name) > 63:
+        yield "name part must be no more than 63 bytes"
+    if _NAME_PART.fullmatch(name) is None:
+        yield _NAME_PART_ADVICE
 
 
-_NAME_RULES: Mapping[Resource, Callable[[str], list[str]]] = {
-    ("", "namespaces"): _label,
-    ("", "services"): _label_1035,
-    ("rbac.authorization.k8s.io", "roles"): _path_segment,
-    ("rbac.authorization.k8s.io", "clusterroles"): _path_segment,
-    ("rbac.authorization.k8s.io", "rolebindings"): _path_segment,
-    ("rbac.authorization.k8s.io", "clusterrolebindings"): _path_segment,
-}
+def _value_problems(value: str) -> Iterator[str]:
+    if len(value) > 63:
+        yield "must be no more than 63 bytes"
+    if _VALUE.fullmatch(value) is None:
+        yield _VALUE_ADVICE
+
+
+def _owner_causes(references: list[Mapping[str, Any]]) -> Iterator[Cause]:
+    controllers = 0
+    for index, reference in enumerate(references):
+        for member in ("apiVersion", "kind", "name", "uid"):
+            if not reference.get(member):
+                yield Cause(
+                    reason="FieldValueRequired",
+                    message="Required value: must not be empty",
+                    field=f"metadata.ownerReferences[{index}].{member}",
+                )
+        controllers += reference.get("controller") is True
+    if controllers > 1:
+        message = "Invalid value: only one reference can have Controller set to true"
+        yield Cause(reason="FieldValueInvalid", message=message, field="metadata.ownerReferences")
+
+
+def _finalizer_causes(metadata: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[Cause]:
+    finalizers = metadata.get("finalizers") or []
+    for finalizer in finalizers:
+        for problem in _qualified_name_problems(finalizer):
+            yield _invalid("metadata.finalizers", finalizer, problem)
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS and "." not in finalizer:
+            problem = "name is neither a standard finalizer name nor is it fully qualified"
+            yield _invalid("metadata.finalizers", finalizer, problem)
+    if {"orphan", "foregroundDeletion"} <= set(finalizers):
+        problem = "finalizer orphan and foregroundDeletion cannot be both set"
+        yield _invalid("metadata.finalizers", "orphan", problem)
+    added = sorted(set(finalizers) - set(old.get("finalizers") or []))
+    if old.get("deletionTimestamp") and added:
+        listed = ", ".join(f'"{each}"' for each in added)
+        yield Cause(
+            reason="FieldValueForbidden",
+            message="Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{listed}}}",
+            field="metadata.finalizers",
+        )

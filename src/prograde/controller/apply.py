@@ -1,0 +1,312 @@
+"""From plans to API calls, in the order that `core.plan` promises.
+
+Groups one after the other, the actions of a group together; then the status, then the events. The first failure ends
+it: the next snapshot leads to the rest. Two failures are not errors but facts for the next decision, and are handed
+back: a ReplicaSet that could not be created, and pods that a disruption budget keeps.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from prograde.api.meta import ObjectMeta, key_of
+from prograde.api.rollout import Rollout, RolloutStatus
+from prograde.api.workloads import ReplicaSet
+from prograde.controller.expectations import Expectations
+from prograde.controller.resources import (
+    ANALYSIS_RUNS,
+    EXPERIMENTS,
+    PODS,
+    REPLICA_SETS,
+    ROLLOUTS,
+    SERVICES,
+)
+from prograde.controller.workers import StateOfTheWorld
+from prograde.core.plan import (
+    Action,
+    AdoptReplicaSet,
+    CreateReplicaSet,
+    DeleteAnalysisRun,
+    DeleteExperiment,
+    DeleteReplicaSet,
+    Event,
+    EvictPod,
+    JsonObject,
+    PatchPodMetadata,
+    PatchReplicaSet,
+    PatchRollout,
+    PatchService,
+    Plan,
+    ReleaseReplicaSet,
+    TerminateAnalysisRun,
+    TerminateExperiment,
+)
+from prograde.core.rollout.snapshot import CreateFailure
+from prograde.kube.client import STRATEGIC_PATCH, Answer, Client
+from prograde.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, TooManyRequests
+from prograde.kube.patches import merge_patch_between
+from prograde.kube.resources import Resource
+from prograde.telemetry.logs import fields
+
+__all__ = ["Applied", "Applier", "OwnerGone", "status_patch"]
+
+log = logging.getLogger(__name__)
+
+FIELD_MANAGER: Final = "rollouts-controller"
+
+EventSink = Callable[[Rollout, Event], None]
+"""Records a Kubernetes Event; must not wait or raise."""
+
+
+class OwnerGone(StateOfTheWorld):
+    """The Rollout that a plan wanted to give a ReplicaSet to has been replaced or is being deleted."""
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a plan came."""
+
+    create_failure: CreateFailure | None = None
+    """Set: plan again with this fact; nothing after the failed create was done."""
+    is_held_by_budget: bool = False
+    """A disruption budget refused an eviction: the status was not written, the plan's `requeue_at` stands."""
+    writes: int = 0
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+
+
+class _HeldByBudget(Exception):
+    """An eviction was refused for now."""
+
+
+class _CreateFailed(Exception):
+    def __init__(self, failure: CreateFailure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Applier:
+    """Carries out plans for Rollouts.
+
+    Args:
+        client: the throttled client of the workers.
+        expectations: told of every write to an object that decisions read from a cache.
+        record: takes the plan's events, once what they tell of has happened.
+    """
+
+    def __init__(self, client: Client, expectations: Expectations, record: EventSink) -> None:
+        self._client = client
+        self._expectations = expectations
+        self._record = record
+
+    async def apply(self, rollout: Rollout, plan: Plan[RolloutStatus]) -> Applied:
+        """Carry out `plan` for `rollout`, the object that it was made from.
+
+        Raises:
+            ApiError, Unreachable: a write failed; what came before it has happened, nothing after it has.
+            OwnerGone: the Rollout is not the one any more that the plan was made for.
+        """
+        writes = 0
+        try:
+            for group in plan.groups:
+                await self._apply_group(rollout, group)
+                writes += len(group)
+        except _CreateFailed as err:
+            return Applied(create_failure=err.failure, writes=writes)
+        except _HeldByBudget:
+            return Applied(is_held_by_budget=True, writes=writes)
+        if plan.status is not None:
+            writes += await self._write_status(rollout, plan.status)
+        self._record_all(rollout, plan.events)
+        return Applied(writes=writes)
+
+    async def _apply_group(self, rollout: Rollout, group: tuple[Action, ...]) -> None:
+        """Carry out independent actions together and record their events in the plan's order.
+
+        When some fail, all are still waited for; the first failure, in the plan's order, is the one that counts.
+        """
+        if len(group) == 1:
+            results: list[BaseException | None] = [await _caught(self._act(rollout, group[0]))]
+        else:
+            results = list(await asyncio.gather(*(_caught(self._act(rollout, action)) for action in group)))
+        for action, failure in zip(group, results, strict=True):
+            if failure is None:
+                self._record_all(rollout, action.events)
+        for failure in results:
+            if failure is not None:
+                raise failure
+
+    async def _act(self, rollout: Rollout, action: Action) -> None:
+        namespace = rollout.metadata.namespace
+        match action:
+            case PatchReplicaSet():
+                answer = await self._patch(REPLICA_SETS, namespace, action.name, action.merge_patch())
+                self._expect(rollout, REPLICA_SETS, answer)
+            case CreateReplicaSet():
+                await self._create_replica_set(rollout, action)
+            case DeleteReplicaSet():
+                # A ReplicaSet that changed since it was looked at may have pods again.
+                await _unless_not_found(
+                    self._client.delete(
+                        REPLICA_SETS,
+                        namespace,
+                        action.name,
+                        uid=action.uid,
+                        resource_version=action.resource_version,
+                        propagation="Background",
+                    )
+                )
+            case AdoptReplicaSet():
+                await self._adopt(rollout, action)
+            case ReleaseReplicaSet():
+                await _unless_gone(
+                    self._patch(
+                        REPLICA_SETS, namespace, action.name, action.strategic_merge_patch(), kind=STRATEGIC_PATCH
+                    )
+                )
+            case PatchService():
+                answer = await self._patch(SERVICES, namespace, action.name, action.merge_patch())
+                self._expect(rollout, SERVICES, answer)
+            case PatchRollout():
+                answer = await self._patch(ROLLOUTS, namespace, action.name, action.merge_patch())
+                self._expect(rollout, ROLLOUTS, answer)
+            case PatchPodMetadata():
+                await _unless_gone(self._patch(PODS, namespace, action.name, action.merge_patch()))
+            case EvictPod():
+                await self._evict(namespace, action)
+            case TerminateAnalysisRun():
+                await _unless_not_found(self._patch(ANALYSIS_RUNS, namespace, action.name, _TERMINATE))
+            case TerminateExperiment():
+                await _unless_not_found(self._patch(EXPERIMENTS, namespace, action.name, _TERMINATE))
+            case DeleteAnalysisRun():
+                await _unless_not_found(self._client.delete(ANALYSIS_RUNS, namespace, action.name, uid=action.uid))
+            case DeleteExperiment():
+                await _unless_not_found(self._client.delete(EXPERIMENTS, namespace, action.name, uid=action.uid))
+            case _:
+                raise AssertionError(f"no way to carry out {action!r}")
+
+    async def _create_replica_set(self, rollout: Rollout, action: CreateReplicaSet) -> None:
+        namespace = rollout.metadata.namespace
+        try:
+            answer = await self._client.create(
+                REPLICA_SETS, namespace, action.manifest, name=action.name, field_manager=FIELD_MANAGER
+            )
+        except AlreadyExists as err:
+            # From the server and not from the cache, which is behind: that is why we tried to create it.
+            existing = await self._client.get(REPLICA_SETS, namespace, action.name)
+            failure = CreateFailure(name=action.name, message=err.message, existing=existing.to(ReplicaSet))
+            raise _CreateFailed(failure) from err
+        except ApiError as err:
+            raise _CreateFailed(CreateFailure(name=action.name, message=err.message)) from err
+        self._expect(rollout, REPLICA_SETS, answer)
+
+    async def _adopt(self, rollout: Rollout, action: AdoptReplicaSet) -> None:
+        namespace = rollout.metadata.namespace
+        current = (await self._client.get(ROLLOUTS, namespace, action.owner_name)).to(_Object).metadata
+        if current.uid != action.owner_uid or current.deletion_timestamp is not None:
+            raise OwnerGone(
+                f"Rollout {namespace}/{action.owner_name}: not adopting ReplicaSet {action.name}, because the Rollout "
+                f"has been deleted or replaced since (uid {action.owner_uid}, now {current.uid})"
+            )
+        await _unless_not_found(self._patch(REPLICA_SETS, namespace, action.name, action.merge_patch()))
+
+    async def _evict(self, namespace: str, action: EvictPod) -> None:
+        eviction: JsonObject = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": action.name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": action.uid}},
+        }
+        try:
+            await self._client.create(PODS, namespace, eviction, name=action.name, subresource="eviction")
+        except (NotFound, Conflict):
+            # Gone, or its name belongs to another pod by now: evicted in effect.
+            return
+        except TooManyRequests as err:
+            if err.has_cause("DisruptionBudget"):
+                log.info(
+                    "Pod %s is kept by a disruption budget: %s", action.name, err.message,
+                    extra=fields(namespace=namespace),
+                )  # fmt: skip
+                raise _HeldByBudget from err
+            raise
+
+    async def _write_status(self, rollout: Rollout, status: RolloutStatus) -> int:
+        """Write what changed and return the number of writes."""
+        about = fields(namespace=rollout.metadata.namespace, rollout=rollout.metadata.name)
+        patch = status_patch(rollout.status, status)
+        if not patch:
+            log.debug("No status changes. Skipping patch", extra=about)
+            return 0
+        answer = await self._patch(
+            ROLLOUTS, rollout.metadata.namespace, rollout.metadata.name, {"status": patch}, subresource="status"
+        )
+        self._expect(rollout, ROLLOUTS, answer)
+        log.info("Patched: %s", msgspec.json.encode({"status": patch}).decode(), extra=about)
+        return 1
+
+    async def _patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: JsonObject,
+        *,
+        kind: str | None = None,
+        subresource: str = "",
+    ) -> Answer:
+        options: dict[str, Any] = {"content_type": kind} if kind else {}
+        return await self._client.patch(
+            resource, namespace, name, patch, subresource=subresource, field_manager=FIELD_MANAGER, **options
+        )
+
+    def _expect(self, rollout: Rollout, resource: Resource, answer: Answer) -> None:
+        metadata = answer.to(_Object).metadata
+        now_seconds = asyncio.get_running_loop().time()
+        self._expectations.note(key_of(rollout), resource, metadata.name, metadata.resource_version, now_seconds)
+
+    def _record_all(self, rollout: Rollout, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._record(rollout, event)
+
+
+_TERMINATE: Final[JsonObject] = {"spec": {"terminate": True}}
+
+
+def status_patch(old: RolloutStatus, new: RolloutStatus) -> JsonObject:
+    """Return the merge patch from `old` to `new`: what changed, lists whole, cleared fields as null."""
+    patch: JsonObject = merge_patch_between(_as_json(old), _as_json(new))
+    return patch
+
+
+def _as_json(status: RolloutStatus) -> Any:
+    # Through bytes, because raw fields (a step plugin's own status) only turn into JSON values that way.
+    return msgspec.json.decode(msgspec.json.encode(status))
+
+
+async def _caught(call: Awaitable[None]) -> Exception | None:
+    """Return what `call` raised, so that its siblings can finish; cancellation passes through."""
+    try:
+        await call
+    except Exception as err:
+        return err
+    return None
+
+
+async def _unless_not_found(call: Awaitable[object]) -> None:
+    try:
+        await call
+    except NotFound:
+        return
+
+
+async def _unless_gone(call: Awaitable[object]) -> None:
+    """Ignore that the object is gone, or that its name belongs to another one by now (the UID in the patch says so)."""
+    try:
+        await call
+    except (NotFound, Invalid, Conflict):
+        return

@@ -1,0 +1,112 @@
+"""From caches to snapshots: everything that a decision about one Rollout may look at, without waiting for anybody.
+
+Only pods are not cached: a plan asks for them when it restarts or relabels some, and then they are listed once.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from prograde.api.analysis import AnalysisRun
+from prograde.api.experiment import Experiment
+from prograde.api.meta import NamespacedName, controller_of
+from prograde.api.meta import Object as ApiObject
+from prograde.api.names import ROLLOUT
+from prograde.api.rollout import Rollout
+from prograde.api.workloads import ReplicaSet, Service
+from prograde.controller.expectations import Expectations
+from prograde.controller.resources import REPLICA_SETS, ROLLOUTS, SERVICES
+from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.kube.informer import Informer
+from prograde.kube.resources import Key, Resource
+
+__all__ = ["Caches", "by_controller", "by_service", "is_behind", "rollout_of", "service_names", "snapshot_of"]
+
+ORPHANS = "orphans in "
+"""Prefix of the index value for objects without a controller, followed by their namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """The informers that decisions read; each must have `by_controller` as index ``controller`` (but Services), and
+    that of Rollouts `by_service` as index ``service``."""
+
+    rollouts: Informer[Rollout]
+    replica_sets: Informer[ReplicaSet]
+    services: Informer[Service]
+    analysis_runs: Informer[AnalysisRun]
+    experiments: Informer[Experiment]
+
+    def all(self) -> Iterable[Informer[Rollout] | Informer[ReplicaSet] | Informer[Service] | Informer[AnalysisRun]]:
+        return (self.rollouts, self.replica_sets, self.services, self.analysis_runs)
+
+
+def by_controller(obj: ApiObject) -> Iterable[str]:
+    """Index by the UID of the controlling owner; orphans by their namespace."""
+    owner = controller_of(obj)
+    return (owner.uid if owner else ORPHANS + obj.metadata.namespace,)
+
+
+def by_service(rollout: Rollout) -> Iterable[str]:
+    """Index Rollouts by the Services that they name, as ``namespace/name``."""
+    return [f"{rollout.metadata.namespace}/{name}" for name in service_names(rollout)]
+
+
+def service_names(rollout: Rollout) -> tuple[str, ...]:
+    """Return the names of the Services that the strategy names, each once."""
+    named: list[str] = []
+    if canary := rollout.spec.strategy.canary:
+        named += [canary.canary_service, canary.stable_service]
+        if canary.ping_pong is not None:
+            named += [canary.ping_pong.ping_service, canary.ping_pong.pong_service]
+    if blue_green := rollout.spec.strategy.blue_green:
+        named += [blue_green.active_service, blue_green.preview_service]
+    return tuple(dict.fromkeys(name for name in named if name))
+
+
+def rollout_of(obj: ApiObject) -> NamespacedName | None:
+    """Return the key of the Rollout that controls `obj`, None for orphans and for the children of others."""
+    owner = controller_of(obj)
+    if owner is None or owner.kind != ROLLOUT:
+        return None
+    return NamespacedName(obj.metadata.namespace, owner.name)
+
+
+def snapshot_of(caches: Caches, key: NamespacedName, resync_period: timedelta) -> RolloutSnapshot | None:
+    """Return what the caches hold about the Rollout `key`; None when they hold no such Rollout."""
+    rollout = caches.rollouts.get(Key(*key))
+    if rollout is None:
+        return None
+    uid = rollout.metadata.uid
+    services = {}
+    for name in service_names(rollout):
+        service = caches.services.get(Key(key.namespace, name))
+        if service is not None:
+            services[name] = service
+    return RolloutSnapshot(
+        rollout=rollout,
+        replica_sets=(
+            *caches.replica_sets.find("controller", uid),
+            *caches.replica_sets.find("controller", ORPHANS + key.namespace),
+        ),
+        services=services,
+        analysis_runs=tuple(caches.analysis_runs.find("controller", uid)),
+        experiments=tuple(caches.experiments.find("controller", uid)),
+        resync_period=resync_period,
+    )
+
+
+def is_behind(caches: Caches, expectations: Expectations, key: NamespacedName, now_seconds: float) -> bool:
+    """Say whether a cache has still to see one of our own last writes for the Rollout `key`."""
+    look_up: dict[Resource, Callable[[Key], ApiObject | None]] = {
+        ROLLOUTS: caches.rollouts.get,
+        REPLICA_SETS: caches.replica_sets.get,
+        SERVICES: caches.services.get,
+    }
+    for resource, name in expectations.expected(key):
+        seen = look_up[resource](Key(key.namespace, name))
+        version = seen.metadata.resource_version if seen is not None else None
+        if expectations.unseen(key, resource, name, version, now_seconds):
+            return True
+        expectations.settle(key, resource, name)
+    return False

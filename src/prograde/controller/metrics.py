@@ -1,0 +1,324 @@
+"""The controller's metrics: counters fed by the shell, and gauges computed from the caches while being scraped.
+
+Names, labels and help texts are what existing dashboards and alerts match. Series about a deleted object go away with
+it: gauges at once, because they come from the caches; counters and histograms after `FORGET_AFTER_SECONDS`, which
+leaves a scrape the time to see their last value.
+"""
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prograde import __version__
+from prograde.api.analysis import AnalysisRun
+from prograde.api.experiment import Experiment
+from prograde.api.meta import NamespacedName, find_condition
+from prograde.api.names import (
+    CONDITION_INVALID_SPEC,
+    CONDITION_PROGRESSING,
+    REASON_NEW_REPLICA_SET_AVAILABLE,
+    REASON_PROGRESS_DEADLINE_EXCEEDED,
+    REASON_REPLICA_SET_CREATE_ERROR,
+    REASON_ROLLOUT_ABORTED,
+    REASON_ROLLOUT_PAUSED,
+)
+from prograde.api.rollout import DurationStatus, Rollout
+from prograde.core.plan import Event
+from prograde.kube.client import Call
+from prograde.telemetry.metrics import Family, Gauge, Registry, Sample
+from prograde.telemetry.process import collect_process
+
+__all__ = ["ControllerMetrics", "QueueMetrics", "metric_phase"]
+
+FORGET_AFTER_SECONDS: Final = 65.0
+"""A little more than the usual scrape interval of a minute."""
+
+_RECONCILE_BUCKETS = (0.01, 0.15, 0.25, 0.5, 1)
+_DURATION_BUCKETS = (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800)
+_PROGRESSION_BUCKETS = (30, 60, 120, 300, 600, 900, 1800, 3600)
+_MANUAL_PAUSE_BUCKETS = (0, 60, 300, 600, 1800, 3600, 7200, 14400, 28800)
+_QUEUE_BUCKETS = (1e-08, 1e-07, 1e-06, 1e-05, 0.0001, 0.001, 0.01, 0.1, 1, 10)
+
+_PHASE_OF_REASON = {
+    REASON_NEW_REPLICA_SET_AVAILABLE: "Completed",
+    REASON_ROLLOUT_PAUSED: "Paused",
+    REASON_REPLICA_SET_CREATE_ERROR: "Error",
+    REASON_PROGRESS_DEADLINE_EXCEEDED: "Timeout",
+    REASON_ROLLOUT_ABORTED: "Abort",
+}
+_ROLLOUT_PHASES = ("Completed", "Progressing", "Paused", "Timeout", "Error", "Abort")
+_RUN_PHASES = ("Pending", "Error", "Failed", "Successful", "Running", "Inconclusive")
+_NAMELESS_PLURALS = frozenset({"events", "replicasets"})
+"""Requests about these are counted without the object's name: there is no end of such names."""
+
+
+def metric_phase(rollout: Rollout) -> str:
+    """Return the phase that `rollout_info` shows; it follows the conditions and differs from ``status.phase``."""
+    conditions = rollout.status.conditions
+    if find_condition(conditions, CONDITION_INVALID_SPEC) is not None:
+        return "InvalidSpec"
+    progressing = find_condition(conditions, CONDITION_PROGRESSING)
+    return _PHASE_OF_REASON.get(progressing.reason, "Progressing") if progressing else "Progressing"
+
+
+class QueueMetrics:
+    """Observes one work queue; satisfies `kube.workqueue.QueueObserver`."""
+
+    def __init__(self, metrics: "ControllerMetrics", name: str) -> None:
+        self._metrics = metrics
+        self._name = name
+
+    def added(self, depth: int) -> None:
+        self._metrics.queue_adds.inc(self._name)
+        self._metrics.queue_depth.set(depth, self._name)
+
+    def started(self, depth: int, waited_seconds: float) -> None:
+        self._metrics.queue_depth.set(depth, self._name)
+        self._metrics.queue_duration.observe(waited_seconds, self._name)
+
+    def finished(self, worked_seconds: float) -> None:
+        self._metrics.queue_work.observe(worked_seconds, self._name)
+
+    def retried(self) -> None:
+        self._metrics.queue_retries.inc(self._name)
+
+
+class ControllerMetrics:
+    """Everything that ``/metrics`` of a controller shows."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        add = self.registry
+        owner = ("namespace", "name")
+        self.reconcile = add.histogram(
+            "rollout_reconcile", "Rollout reconciliation performance.", _RECONCILE_BUCKETS, owner
+        )
+        self.reconcile_error = add.counter("rollout_reconcile_error", "Error occurring during the rollout", owner)
+        self.events = add.counter(
+            "rollout_events_total", "Count of rollout events", ("namespace", "name", "type", "reason")
+        )
+        self.duration = add.histogram(
+            "rollout_duration_seconds",
+            "Total wall-clock time for a rollout from start to completion/abort/supersede",
+            _DURATION_BUCKETS,
+            ("status",),
+        )
+        self.progression = add.histogram(
+            "rollout_progression_duration_seconds",
+            "Active progression time for a rollout (excluding manual pause time)",
+            _PROGRESSION_BUCKETS,
+            ("status",),
+        )
+        self.manual_pause = add.histogram(
+            "rollout_manual_pause_duration_seconds",
+            "Time spent in manual pause waiting for human intervention",
+            _MANUAL_PAUSE_BUCKETS,
+            ("status",),
+        )
+        self.requests = add.counter(
+            "controller_clientset_k8s_request_total",
+            "Number of kubernetes requests executed during application reconciliation.",
+            ("kind", "namespace", "name", "verb", "status_code"),
+        )
+        self._add_queue_metrics()
+        self._add_build_info()
+        self._unfinished: dict[str, Callable[[], tuple[float, float]]] = {}
+        self.registry.collect_with(collect_process)
+        self.registry.collect_with(self._collect_unfinished)
+
+    def _add_queue_metrics(self) -> None:
+        add, name = self.registry, ("name",)
+        self.queue_adds = add.counter("workqueue_adds_total", "Total number of adds handled by workqueue", name)
+        self.queue_depth: Gauge = add.gauge("workqueue_depth", "Current depth of workqueue", name)
+        self.queue_duration = add.histogram(
+            "workqueue_queue_duration_seconds",
+            "How long in seconds an item stays in workqueue before being requested.",
+            _QUEUE_BUCKETS,
+            name,
+        )
+        self.queue_work = add.histogram(
+            "workqueue_work_duration_seconds",
+            "How long in seconds processing an item from workqueue takes.",
+            _QUEUE_BUCKETS,
+            name,
+        )
+        self.queue_retries = add.counter(
+            "workqueue_retries_total", "Total number of retries handled by workqueue", name
+        )
+
+    def _add_build_info(self) -> None:
+        version = f"v{__version__}"
+        info = self.registry.gauge("argo_rollouts_controller_info", "Running Argo-rollouts version", ("version",))
+        info.set(1, version)
+        build = self.registry.gauge(
+            "build_info",
+            "A metric with a constant '1' value labeled by version from which Prograde was built.",
+            ("version", "goversion", "goarch", "commit", "pythonversion"),
+        )
+        build.set(1, version, "", platform.machine(), "", platform.python_version())
+
+    # --- fed by the shell -------------------------------------------------------------------------------------------
+
+    def observe_queue(self, name: str) -> QueueMetrics:
+        """Return the observer for the queue of this name."""
+        return QueueMetrics(self, name)
+
+    def watch_unfinished(self, name: str, unfinished: Callable[[], tuple[float, float]]) -> None:
+        """Ask `unfinished` at every scrape for the sum and the longest of the seconds that keys are in work."""
+        self._unfinished[name] = unfinished
+
+    def observe_request(self, call: Call, status: int, seconds: float) -> None:
+        """Count a request; the client's observer. `seconds` is of no interest here."""
+        del seconds
+        resource = call.resource
+        if resource is None:
+            self.requests.inc("Unknown", "Unknown", "Unknown", "Unknown", str(status))
+            return
+        has_name = call.name and resource.plural not in _NAMELESS_PLURALS
+        self.requests.inc(
+            resource.plural, call.namespace or "N/A", call.name if has_name else "N/A", call.verb.title(), str(status)
+        )
+
+    def observe_event(self, rollout: Rollout, event: Event) -> None:
+        self.events.inc(rollout.metadata.namespace, rollout.metadata.name, event.type, event.reason)
+
+    def observe_finish(self, before: DurationStatus | None, after: DurationStatus | None) -> None:
+        """Record a release that ended between two statuses; anything incomplete or seen before is no news."""
+        if after is None or after.rollout_started_at is None or after.finished_at is None:
+            return
+        if not after.completion_status or (before is not None and before.finished_at == after.finished_at):
+            return
+        total = (after.finished_at - after.rollout_started_at).total_seconds()
+        paused = float(after.total_manual_pause_duration_seconds or 0)
+        self.duration.observe(total, after.completion_status)
+        self.progression.observe(total - paused, after.completion_status)
+        self.manual_pause.observe(paused, after.completion_status)
+
+    def forget(self, key: NamespacedName) -> None:
+        """Drop the series of a deleted Rollout, a scrape later."""
+
+        def drop() -> None:
+            self.registry.discard(
+                lambda labels: labels.get("namespace") == key.namespace and labels.get("name") == key.name
+            )
+
+        asyncio.get_running_loop().call_later(FORGET_AFTER_SECONDS, drop)
+
+    # --- computed from the caches -------------------------------------------------------------------------------------
+
+    def collect_from(
+        self,
+        rollouts: Callable[[], Iterable[Rollout]],
+        analysis_runs: Callable[[], Iterable[AnalysisRun]],
+        experiments: Callable[[], Iterable[Experiment]],
+    ) -> None:
+        """Compute the info gauges from these caches at every scrape."""
+        self.registry.collect_with(lambda: _rollout_families(tuple(rollouts())))
+        self.registry.collect_with(lambda: _run_families(tuple(analysis_runs()), tuple(experiments())))
+
+    def _collect_unfinished(self) -> Iterable[Family]:
+        ages = {name: ask() for name, ask in self._unfinished.items()}
+        yield Family(
+            "workqueue_unfinished_work_seconds",
+            "How many seconds of work has done that is in progress and hasn't been observed by work_duration.",
+            "gauge",
+            ("name",),
+            [Sample((name,), total) for name, (total, _) in ages.items()],
+        )
+        yield Family(
+            "workqueue_longest_running_processor_seconds",
+            "How many seconds has the longest running processor for workqueue been running.",
+            "gauge",
+            ("name",),
+            [Sample((name,), longest) for name, (_, longest) in ages.items()],
+        )
+
+
+def _rollout_families(rollouts: tuple[Rollout, ...]) -> Iterable[Family]:
+    owner = ("namespace", "name")
+    yield Family(
+        "rollout_info",
+        "Information about rollout.",
+        "gauge",
+        ("namespace", "name", "strategy", "traffic_router", "phase"),
+        [Sample((*_names(r), _strategy(r), _traffic_router(r), metric_phase(r)), 1) for r in rollouts],
+    )
+    counts: tuple[tuple[str, Callable[[Rollout], int]], ...] = (
+        ("available", lambda r: r.status.available_replicas),
+        ("unavailable", lambda r: r.status.replicas - r.status.available_replicas),
+        ("desired", lambda r: 1 if r.spec.replicas is None else r.spec.replicas),
+        ("updated", lambda r: r.status.updated_replicas),
+    )
+    for name, count in counts:
+        yield Family(
+            f"rollout_info_replicas_{name}",
+            f"The number of {name} replicas per rollout.",
+            "gauge",
+            owner,
+            [Sample(_names(r), count(r)) for r in rollouts],
+        )
+    yield Family(
+        "rollout_phase",
+        "Information about the state of the rollout. Deprecated: use rollout_info.",
+        "gauge",
+        ("namespace", "name", "strategy", "phase"),
+        [
+            Sample((*_names(r), _strategy(r), phase), float(metric_phase(r) == phase))
+            for r in rollouts
+            for phase in _ROLLOUT_PHASES
+        ],
+    )
+
+
+def _run_families(runs: tuple[AnalysisRun, ...], experiments: tuple[Experiment, ...]) -> Iterable[Family]:
+    labels = ("namespace", "name", "phase")
+    for kind, text, objects in (
+        ("analysis_run", "analysis run", runs),
+        ("experiment", "experiment", experiments),
+    ):
+        yield Family(
+            f"{kind}_info",
+            f"Information about {text}.",
+            "gauge",
+            labels,
+            [Sample((o.metadata.namespace, o.metadata.name, o.status.phase), 1) for o in objects],
+        )
+        yield Family(
+            f"{kind}_phase",
+            f"Information on the state of the {text}. Deprecated: use {kind}_info.",
+            "gauge",
+            labels,
+            [
+                Sample((o.metadata.namespace, o.metadata.name, phase), float((o.status.phase or "Pending") == phase))
+                for o in objects
+                for phase in _RUN_PHASES
+            ],
+        )
+
+
+def _names(rollout: Rollout) -> tuple[str, str]:
+    return rollout.metadata.namespace, rollout.metadata.name
+
+
+def _strategy(rollout: Rollout) -> str:
+    if rollout.spec.strategy.blue_green is not None:
+        return "blueGreen"
+    return "canary" if rollout.spec.strategy.canary is not None else "none"
+
+
+def _traffic_router(rollout: Rollout) -> str:
+    canary = rollout.spec.strategy.canary
+    routing = canary.traffic_routing if canary else None
+    if routing is None:
+        return ""
+    # The last match counts, as it does for the reference, should several be configured.
+    routers = (
+        ("ALB", routing.alb),
+        ("Ambassador", routing.ambassador),
+        ("Istio", routing.istio),
+        ("Nginx", routing.nginx),
+        ("SMI", routing.smi),
+        ("AppMesh", routing.app_mesh),
+    )
+    return next((name for name, configured in reversed(routers) if configured is not None), "")

@@ -1,0 +1,14 @@
+"""The resources that the controller reads and writes."""
+
+from typing import Final
+
+from prograde.api.names import ANALYSIS_RUN, EXPERIMENT, GROUP, PLURALS, ROLLOUT, VERSION
+from prograde.kube.resources import PODS, Resource
+
+__all__ = ["ANALYSIS_RUNS", "EXPERIMENTS", "PODS", "REPLICA_SETS", "ROLLOUTS", "SERVICES"]
+
+ROLLOUTS: Final = Resource(group=GROUP, version=VERSION, plural=PLURALS[ROLLOUT], kind=ROLLOUT)
+ANALYSIS_RUNS: Final = Resource(group=GROUP, version=VERSION, plural=PLURALS[ANALYSIS_RUN], kind=ANALYSIS_RUN)
+EXPERIMENTS: Final = Resource(group=GROUP, version=VERSION, plural=PLURALS[EXPERIMENT], kind=EXPERIMENT)
+REPLICA_SETS: Final = Resource(group="apps", plural="replicasets", kind="ReplicaSet")
+SERVICES: Final = Resource(plural="services", kind="Service")

@@ -1,0 +1,148 @@
+"""The reconciler of Rollouts: gather, plan, apply, and nothing else.
+
+key ──▶ snapshot from the caches ──▶ plan (pure) ──▶ API calls
+             ▲                        │
+             └── pods, failed create ─┘   facts that a plan asked for, or ran into
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from prograde.api.meta import NamespacedName, key_of
+from prograde.api.names import EVENT_WARNING, REASON_INVALID_SPEC
+from prograde.api.rollout import Rollout, RolloutStatus
+from prograde.api.selectors import selector_to_string
+from prograde.api.workloads import Pod
+from prograde.controller.apply import Applied, Applier
+from prograde.controller.expectations import Expectations
+from prograde.controller.gather import Caches, is_behind, snapshot_of
+from prograde.controller.metrics import ControllerMetrics
+from prograde.controller.resources import PODS
+from prograde.controller.workers import Result
+from prograde.core.plan import Event, Plan
+from prograde.core.rollout.planner import plan_rollout
+from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.kube.client import Client
+from prograde.kube.resources import Key
+from prograde.telemetry.logs import fields
+
+__all__ = ["RolloutReconciler"]
+
+log = logging.getLogger(__name__)
+
+STALE_CACHE_SECONDS: Final = 0.1
+"""How soon to look again when a cache lags behind our own write; its watch event usually comes first."""
+
+PLANS_PER_PASS_MAX: Final = 4
+"""A pass plans again when it was given the pods, and when a create failed; more than both twice is a bug."""
+
+
+class RolloutReconciler:
+    """Brings Rollouts closer to their specs; satisfies the contract in `controller.workers`.
+
+    Args:
+        now: the wall clock, aware.
+        record: takes Kubernetes Events about a Rollout; must not wait or raise.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        caches: Caches,
+        expectations: Expectations,
+        metrics: ControllerMetrics,
+        *,
+        now: Callable[[], datetime],
+        resync_period: timedelta,
+        record: Callable[[Rollout, Event], None],
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._expectations = expectations
+        self._metrics = metrics
+        self._now = now
+        self._resync_period = resync_period
+        self._record = record
+        self._applier = Applier(client, expectations, record)
+
+    async def reconcile(self, key: NamespacedName) -> Result:
+        """Do one pass over the Rollout `key`."""
+        loop = asyncio.get_running_loop()
+        if is_behind(self._caches, self._expectations, key, loop.time()):
+            log.debug('requeuing "%s" due to stale cache', key, extra=_about(key))
+            return Result.after(STALE_CACHE_SECONDS)
+        if self._is_unreadable(key):
+            return Result.done()
+        snapshot = snapshot_of(self._caches, key, self._resync_period)
+        if snapshot is None:
+            self._expectations.forget(key)
+            return Result.done()
+        started_at = loop.time()
+        metadata = snapshot.rollout.metadata
+        about = fields(
+            namespace=key.namespace,
+            rollout=key.name,
+            generation=metadata.generation,
+            resourceVersion=metadata.resource_version,
+        )
+        log.info("Started syncing rollout", extra=about)
+        result = await self._bring_closer(snapshot)
+        milliseconds = (loop.time() - started_at) * 1000
+        log.info(
+            "Reconciliation completed",
+            extra=fields(namespace=key.namespace, rollout=key.name, time_ms=round(milliseconds, 3)),
+        )
+        return result
+
+    async def _bring_closer(self, snapshot: RolloutSnapshot) -> Result:
+        rollout = snapshot.rollout
+        for _ in range(PLANS_PER_PASS_MAX):
+            now = self._now()
+            plan = plan_rollout(snapshot, now)
+            if plan.wants_pods:
+                snapshot = msgspec.structs.replace(snapshot, pods=await self._list_pods(rollout))
+                continue
+            applied = await self._applier.apply(rollout, plan)
+            if applied.create_failure is not None:
+                snapshot = msgspec.structs.replace(snapshot, create_failure=applied.create_failure)
+                continue
+            self._observe(rollout, plan, applied)
+            return _result_of(plan, now)
+        raise AssertionError(f"Rollout {key_of(rollout)}: still no plan after {PLANS_PER_PASS_MAX} attempts")
+
+    def _is_unreadable(self, key: NamespacedName) -> bool:
+        """Say whether the current version of the Rollout cannot be read; then it is left exactly as it is."""
+        failure = self._caches.rollouts.failures.get(Key(*key))
+        if failure is None:
+            return False
+        log.error("Rollout %s is left alone until it can be read: %s", key, failure.message, extra=_about(key))
+        last_good = self._caches.rollouts.get(Key(*key))
+        if last_good is not None:
+            self._record(last_good, Event(reason=REASON_INVALID_SPEC, message=failure.message, type=EVENT_WARNING))
+        return True
+
+    async def _list_pods(self, rollout: Rollout) -> tuple[Pod, ...]:
+        selector = selector_to_string(rollout.spec.selector)
+        listing = await self._client.list(PODS, rollout.metadata.namespace, label_selector=selector)
+        return tuple(listing.to(Pod))
+
+    def _observe(self, rollout: Rollout, plan: Plan[RolloutStatus], applied: Applied) -> None:
+        if plan.status is not None and not applied.is_held_by_budget:
+            self._metrics.observe_finish(rollout.status.duration, plan.status.duration)
+        for wait in plan.waits[:1]:
+            log.info("Waiting: %s", wait.message, extra=_about(key_of(rollout)))
+
+
+def _result_of(plan: Plan[RolloutStatus], now: datetime) -> Result:
+    if plan.requeue_at is None:
+        return Result.done()
+    return Result.after((plan.requeue_at - now).total_seconds())
+
+
+def _about(key: NamespacedName) -> dict[str, object]:
+    return fields(namespace=key.namespace, rollout=key.name)

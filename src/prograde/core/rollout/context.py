@@ -25,8 +25,10 @@ import msgspec
 
 from prograde.api import defaults, names
 from prograde.api.rollout import BlueGreenStrategy, CanaryStep, CanaryStrategy, Rollout, RolloutSpec, RolloutStatus
+from prograde.api.scalars import whole_seconds
 from prograde.api.workloads import ReplicaSet
-from prograde.core.rollout import replicas
+from prograde.core.rollout.replicas import Limits
+from prograde.core.rollout.replicas import limits as resolve_limits
 from prograde.core.rollout.replicasets import hash_of, scale_down_deadline_of
 from prograde.core.rollout.snapshot import RolloutSnapshot
 
@@ -38,7 +40,7 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     snapshot: RolloutSnapshot
     now: datetime
-    """Whole seconds, because that is what a cluster stores."""
+    """To be compared with; what is stored is `stamp`."""
     rollout: Rollout
     """As read, but with a referenced workload's template filled in, and with the status that this pass starts from."""
     computed_hash: str
@@ -51,6 +53,11 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     stable: ReplicaSet | None
 
     # ---- Shorthands ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def stamp(self) -> datetime:
+        """This instant as a cluster stores it, in whole seconds."""
+        return whole_seconds(self.now)
 
     @property
     def spec(self) -> RolloutSpec:
@@ -72,7 +79,7 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def replicas(self) -> int:
         """The wanted number of pods."""
-        return defaults.replicas(self.spec)
+        return defaults.effective_replicas(self.spec)
 
     @cached_property
     def older(self) -> tuple[ReplicaSet, ...]:
@@ -93,16 +100,16 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return hash_of(self.new) or self.computed_hash
 
     @cached_property
-    def limits(self) -> replicas.Limits:
+    def limits(self) -> Limits:
         """maxSurge and maxUnavailable in pods, defaults applied.
 
         Blue-green has no surge, and its maxUnavailable (used for restarts only) may come to 0.
         """
-        unavailable = defaults.max_unavailable(self.spec)
+        unavailable = defaults.effective_max_unavailable(self.spec)
         if self.blue_green is not None:
             # Any surge keeps the arithmetic from raising an unavailable count of 0 to 1.
-            return replicas.Limits(surge=0, unavailable=replicas.limits(self.replicas, 1, unavailable).unavailable)
-        return replicas.limits(self.replicas, defaults.max_surge(self.spec), unavailable)
+            return Limits(surge=0, unavailable=resolve_limits(self.replicas, 1, unavailable).unavailable)
+        return resolve_limits(self.replicas, defaults.effective_max_surge(self.spec), unavailable)
 
     # ---- Steps --------------------------------------------------------------------------------------------------
 

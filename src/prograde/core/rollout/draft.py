@@ -7,19 +7,24 @@ ReplicaSet becomes one patch, so that no write of a plan invalidates the version
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 import msgspec
 
 from prograde.api import names
 from prograde.api.rollout import RolloutStatus
+from prograde.api.scalars import format_time, parse_integer
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.plan import Action, Event, JsonObject, PatchReplicaSet, PatchService, Plan, Wait
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.replicasets import desired_replicas_of, revision_of, scale_down_deadline_of, size_of
 
 __all__ = ["Draft", "Stage"]
+
+
+_JUST_AFTER = timedelta(milliseconds=1)
+"""Whether something is over is asked strictly: at the very instant it is not. Looking again then would be in vain."""
 
 
 class Stage(IntEnum):
@@ -60,8 +65,10 @@ class Draft:
         self._actions: defaultdict[Stage, list[Action]] = defaultdict(list)
         self._replica_set_patches: dict[str, PatchReplicaSet] = {}
         self._selectors: dict[str, str] = {}
+        self.revision = parse_integer(context.rollout.metadata.annotations.get(names.REVISION_ANNOTATION, "")) or 0
+        """The revision number of the Rollout after this plan."""
 
-    # ---- Pauses and abort -----------------------------------------------------------------------------------------
+    # ---- Pauses and abort ---------------------------------------------------------------------------------------
 
     @property
     def is_aborted(self) -> bool:
@@ -93,7 +100,7 @@ class Draft:
         """Tell whether the persisted status has a pause condition of this reason."""
         return any(each.reason == reason for each in self.context.status.pause_conditions)
 
-    # ---- ReplicaSets ------------------------------------------------------------------------------------------------
+    # ---- ReplicaSets --------------------------------------------------------------------------------------------
 
     def scale(self, replica_set: ReplicaSet, replicas: int, *, keeps_deadline: bool = False) -> bool:
         """Bring a ReplicaSet to `replicas` pods and record the Rollout's size on it; tell whether its size changes.
@@ -114,7 +121,8 @@ class Draft:
         revision = revision_of(self._with_new_revision(replica_set)) or 0
         event = Event(
             names.EVENT_SCALING_REPLICA_SET,
-            f"Scaled {direction} ReplicaSet {replica_set.metadata.name} (revision {revision}) from {before} to {replicas}",
+            f"Scaled {direction} ReplicaSet {replica_set.metadata.name} (revision {revision})"
+            f" from {before} to {replicas}",
         )
         self.patch_replica_set(replica_set, replicas=replicas, annotations=annotations, events=(event,))
         return True
@@ -125,8 +133,7 @@ class Draft:
 
     def set_deadline(self, replica_set: ReplicaSet, at: datetime) -> None:
         """Let it keep its pods until `at`."""
-        text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.annotate(replica_set, {names.SCALE_DOWN_DEADLINE_ANNOTATION: text})
+        self.annotate(replica_set, {names.SCALE_DOWN_DEADLINE_ANNOTATION: format_time(at)})
 
     def remove_deadline(self, replica_set: ReplicaSet) -> None:
         """Let it keep its pods for good; nothing to do without a deadline."""
@@ -178,7 +185,7 @@ class Draft:
             replica_set, metadata=msgspec.structs.replace(replica_set.metadata, annotations=annotations)
         )
 
-    # ---- Services -----------------------------------------------------------------------------------------------------
+    # ---- Services -----------------------------------------------------------------------------------------------
 
     def service(self, name: str) -> Service | None:
         """Return the Service as it was found; None when it does not exist or `name` is empty."""
@@ -192,7 +199,7 @@ class Draft:
         return service.spec.selector.get(names.POD_TEMPLATE_HASH_LABEL, "") if service is not None else ""
 
     def switch_service(self, service: Service, pod_hash: str, stage: Stage = Stage.SERVICES) -> bool:
-        """Let the Service select the pods of `pod_hash` and mark it as managed by this Rollout; tell if that changes it.
+        """Let the Service select the pods of `pod_hash` and mark it as ours; tell whether that changes it.
 
         Other keys of its selector stay. A Service that already selects the hash is only marked.
         """
@@ -217,7 +224,7 @@ class Draft:
         self._selectors[name] = pod_hash
         return True
 
-    # ---- Everything else ------------------------------------------------------------------------------------------------
+    # ---- Everything else ----------------------------------------------------------------------------------------
 
     def act(self, stage: Stage, action: Action) -> None:
         """Add an action. Actions of one stage must not depend on each other."""
@@ -232,10 +239,10 @@ class Draft:
         self.events.append(Event(reason, message, names.EVENT_WARNING))
 
     def wait(self, wait: Wait) -> None:
-        """Add a reason for waiting. If it ends by itself, look again then."""
+        """Add a reason for waiting. If it ends by itself, look again just after."""
         self.waits.append(wait)
         if wait.until is not None:
-            self.look_again(wait.until)
+            self.look_again(wait.until + _JUST_AFTER)
 
     def look_again(self, at: datetime) -> None:
         """Plan again at `at` at the latest."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from prograde.api import names
+from prograde.api.scalars import InvalidTime, parse_integer, parse_time
 from prograde.api.workloads import ReplicaSet
 
 __all__ = [
@@ -45,7 +46,7 @@ def size_of(replica_set: ReplicaSet | None) -> int:
 
 def revision_of(replica_set: ReplicaSet) -> int | None:
     """Return its revision number, or None when the annotation is missing or no number."""
-    return _integer(replica_set.metadata.annotations.get(names.REVISION_ANNOTATION, ""))
+    return parse_integer(replica_set.metadata.annotations.get(names.REVISION_ANNOTATION, ""))
 
 
 def newest_revision(replica_sets: Iterable[ReplicaSet]) -> int:
@@ -55,7 +56,7 @@ def newest_revision(replica_sets: Iterable[ReplicaSet]) -> int:
 
 def desired_replicas_of(replica_set: ReplicaSet) -> int | None:
     """Return `spec.replicas` of the Rollout at the time when the ReplicaSet was scaled last; None if unknown."""
-    return _integer(replica_set.metadata.annotations.get(names.DESIRED_REPLICAS_ANNOTATION, ""))
+    return parse_integer(replica_set.metadata.annotations.get(names.DESIRED_REPLICAS_ANNOTATION, ""))
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -74,10 +75,9 @@ def scale_down_deadline_of(replica_set: ReplicaSet) -> Deadline | None:
     if not text:
         return None
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        return Deadline(parse_time(text))
+    except InvalidTime:
         return Deadline(None)
-    return Deadline(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
 
 
 def is_fully_available(replica_set: ReplicaSet) -> bool:
@@ -128,10 +128,3 @@ def find_by_hash(replica_sets: Sequence[ReplicaSet], pod_hash: str) -> ReplicaSe
 
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-
-def _integer(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None

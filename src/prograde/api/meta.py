@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
-"""An instant with second precision; RFC 3339 on the wire."""
+"""An instant in UTC with second precision, RFC 3339 on the wire. Whoever stores the current time cuts it first, with
+`scalars.whole_seconds`."""
 
 NO_RAW: Final = msgspec.Raw()
 """An absent raw field. Test with ``is NO_RAW``."""

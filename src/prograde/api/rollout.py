@@ -25,7 +25,7 @@ from prograde.api.meta import (
     own_raw_values,
 )
 from prograde.api.names import API_VERSION, ROLLOUT
-from prograde.api.scalars import IntOrString
+from prograde.api.scalars import IntOrString, whole_seconds
 
 # --- Analysis as a strategy refers to it --------------------------------------------------------------------
 
@@ -452,6 +452,9 @@ class RolloutSpec(WireStruct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         own_raw(self, "template")
+        if self.restart_at is not None:
+            # The one time that people write: any offset, perhaps fractions. It is copied to the status and compared.
+            msgspec.structs.force_setattr(self, "restart_at", whole_seconds(self.restart_at))
 
 
 # --- Status -------------------------------------------------------------------------------------------------

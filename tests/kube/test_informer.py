@@ -22,6 +22,7 @@ from tests.kube.fake_transport import (
 )
 from tests.kube.virtual_time import settle, virtual_time
 
+from prograde.api.meta import ObjectMeta
 from prograde.kube.client import Client
 from prograde.kube.informer import Informer, Undecodable, by_owner_uid
 from prograde.kube.reflector import BrokenStream, lines
@@ -32,20 +33,8 @@ WIDGETS = Resource(group="example.com", plural="widgets", kind="Widget")
 PATH = "apis/example.com/v1/widgets"
 
 
-class Owner(msgspec.Struct, frozen=True, rename="camel"):
-    uid: str
-
-
-class Meta(msgspec.Struct, frozen=True, rename="camel"):
-    name: str
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    owner_references: tuple[Owner, ...] = ()
-
-
 class Widget(msgspec.Struct, frozen=True, rename="camel"):
-    metadata: Meta
+    metadata: ObjectMeta
     size: int = 0
     blob: msgspec.Raw = msgspec.Raw()
 

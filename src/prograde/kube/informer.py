@@ -22,10 +22,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from prograde.api.meta import Object, key_of
 from prograde.kube.backoff import Backoff
 from prograde.kube.client import PAGE_SIZE, Client
 from prograde.kube.reflector import Entry, Reflector
-from prograde.kube.resources import Key, Object, Resource, key_of
+from prograde.kube.resources import Key, Resource
 from prograde.kube.store import Indexer, Store, by_namespace, by_owner_uid
 
 __all__ = ["Indexer", "Informer", "Subscriber", "Undecodable", "by_namespace", "by_owner_uid"]
@@ -222,7 +223,7 @@ class Informer(Generic[T]):
             obj = self._decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as err:
             return _unreadable(body, err)
-        return Entry(key=key_of(obj), resource_version=obj.metadata.resource_version or "", obj=obj)
+        return Entry(key=key_of(obj), resource_version=obj.metadata.resource_version, obj=obj)
 
     def _report(self, entry: Entry[T]) -> None:
         failure = Undecodable(

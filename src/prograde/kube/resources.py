@@ -4,23 +4,18 @@ A `Resource` is all the client needs to build paths, so supporting another kind 
 Only kinds that this package itself reads or writes are listed here.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
-__all__ = ["EVENTS", "LEASES", "PODS", "Key", "Metadata", "Object", "OwnerReference", "Resource", "key_of"]
+from prograde.api.meta import NamespacedName
+
+__all__ = ["EVENTS", "LEASES", "PODS", "Key", "Resource"]
 
 
-class Key(NamedTuple):
-    """Namespace and name: what an object is known by within its kind. Cluster-scoped objects have namespace ``""``."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+Key: TypeAlias = NamespacedName
+"""Namespace and name: what an object is known by within its kind. Cluster-scoped objects have namespace ``""``."""
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,37 +67,3 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
 PODS = Resource(plural="pods", kind="Pod")
 EVENTS = Resource(plural="events", kind="Event")
 LEASES = Resource(group="coordination.k8s.io", plural="leases", kind="Lease")
-
-
-class OwnerReference(Protocol):
-    """The part of an owner reference that indexes need."""
-
-    @property
-    def uid(self) -> str: ...
-
-
-class Metadata(Protocol):
-    """The part of an object's metadata that caches need; `prograde.api` types satisfy it, and so do small own ones."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def namespace(self) -> str | None: ...
-    @property
-    def uid(self) -> str | None: ...
-    @property
-    def resource_version(self) -> str | None: ...
-    @property
-    def owner_references(self) -> Sequence[OwnerReference] | None: ...
-
-
-class Object(Protocol):
-    """Anything with metadata."""
-
-    @property
-    def metadata(self) -> Metadata: ...
-
-
-def key_of(obj: Object) -> Key:
-    """Return the key of `obj`."""
-    return Key(obj.metadata.namespace or "", obj.metadata.name)

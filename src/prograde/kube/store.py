@@ -7,7 +7,8 @@ write into the store: a slow answer would overwrite a newer event, and the objec
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from prograde.kube.resources import Key, Object
+from prograde.api.meta import Object
+from prograde.kube.resources import Key
 
 __all__ = ["Indexer", "Store", "by_namespace", "by_owner_uid"]
 
@@ -19,12 +20,12 @@ Indexer = Callable[[T], Iterable[str]]
 
 def by_namespace(obj: Object) -> Iterable[str]:
     """Index by namespace."""
-    return (obj.metadata.namespace or "",)
+    return (obj.metadata.namespace,)
 
 
 def by_owner_uid(obj: Object) -> Iterable[str]:
     """Index by the UID of every owner, controlling or not."""
-    return [reference.uid for reference in obj.metadata.owner_references or ()]
+    return [reference.uid for reference in obj.metadata.owner_references]
 
 
 class Store(Generic[T]):

@@ -18,7 +18,17 @@ import msgspec
 
 from prograde.api.meta import ListMeta, ObjectMeta, WireStruct
 
-__all__ = ["DecodeError", "DecodedList", "Problem", "decode", "decode_list", "decode_object", "encode", "to_json"]
+__all__ = [
+    "DecodeError",
+    "DecodedList",
+    "Problem",
+    "decode",
+    "decode_list",
+    "decode_object",
+    "encode",
+    "to_json",
+    "wire_fields",
+]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -178,7 +188,7 @@ def _tolerant_struct(
 ) -> Any:
     """Decode each known member of an object; unusable ones keep their default."""
     values = {}
-    for attribute, name, field_type in _fields(type_):
+    for attribute, name, field_type in wire_fields(type_):
         if name in members:
             value = _tolerant(members[name], field_type, f"{path}.{name}" if path else name, found)
             if value is not _ABSENT:
@@ -230,8 +240,8 @@ def _container_type(type_: Any) -> Any:
 
 
 @cache
-def _fields(type_: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
-    """Return attribute, wire name and type of each field."""
+def wire_fields(type_: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
+    """Return attribute, wire name and type of each field of a wire type, in wire order."""
     hints = typing.get_type_hints(type_, include_extras=True)
     return tuple(
         (attribute, name, hints[attribute])

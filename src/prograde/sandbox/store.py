@@ -162,6 +162,11 @@ class Bucket:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def is_namespaced(self) -> bool:
+        """Whether the objects live in namespaces; an empty bucket does not know and says yes."""
+        return not self._keys or "/" in self._keys[0]
+
     def get(self, namespace: str, name: str) -> Entry | None:
         return self.entries.get(object_key(namespace, name))
 
@@ -218,8 +223,7 @@ class Bucket:
         key = entry.key
         for label, index in self._labels.items():
             if previous is not None:
-                value = (previous.obj["metadata"].get("labels") or {}).get(label)
-                index.get(value, {}).pop(key, None)
+                index.get((previous.obj["metadata"].get("labels") or {}).get(label, ""), {}).pop(key, None)
             if change.type != "DELETED":
                 self._index_label(index, label, key, entry)
         if change.type == "DELETED":

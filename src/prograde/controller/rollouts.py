@@ -16,7 +16,7 @@ import msgspec
 from prograde.api.meta import NamespacedName, key_of
 from prograde.api.names import EVENT_WARNING, REASON_INVALID_SPEC
 from prograde.api.rollout import Rollout, RolloutStatus
-from prograde.api.selectors import selector_to_string
+from prograde.api.selectors import format_selector
 from prograde.api.workloads import Pod
 from prograde.controller.apply import Applied, Applier
 from prograde.controller.expectations import Expectations
@@ -127,7 +127,7 @@ class RolloutReconciler:
         return True
 
     async def _list_pods(self, rollout: Rollout) -> tuple[Pod, ...]:
-        selector = selector_to_string(rollout.spec.selector)
+        selector = format_selector(rollout.spec.selector)
         listing = await self._client.list(PODS, rollout.metadata.namespace, label_selector=selector)
         return tuple(listing.to(Pod))
 

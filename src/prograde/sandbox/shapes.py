@@ -19,8 +19,8 @@ class Shape:
     __slots__ = (
         "_additional",
         "_item",
-        "_keeps_unknown",
         "_members",
+        "_others",
         "_properties",
         "_raw",
         "key_defaults",
@@ -34,8 +34,8 @@ class Shape:
         self._raw = raw
         self._properties: Mapping[str, Any] = raw.get("properties") or {}
         self._additional = raw.get("additionalProperties")
-        self._keeps_unknown = bool(raw.get("x-kubernetes-preserve-unknown-fields")) or self._additional is True
         self._members: dict[str, Shape] = dict(extra or {})
+        self._others: Shape | None = None
         self._item: Shape | None = None
         self.kind: ShapeKind = _kind_of(raw)
         self.keys: tuple[str, ...] = tuple(raw.get("x-kubernetes-list-map-keys") or ())
@@ -48,20 +48,27 @@ class Shape:
             }
 
     def member(self, name: str) -> "Shape | None":
-        """Return the shape of member `name` of an object, None for one that the schema does not declare."""
+        """Return the shape of member `name` of an object, None for one that the schema does not allow."""
         found = self._members.get(name)
         if found is None:
             raw = self._properties.get(name)
-            if raw is None and isinstance(self._additional, dict):
-                raw = self._additional
-            if raw is not None:
-                found = Shape(raw)
-            elif self._keeps_unknown or self.kind in ("untyped", "atomic", "scalar"):
-                found = UNTYPED
-            else:
-                return None
-            self._members[name] = found
+            if raw is None:
+                return self._other_members()
+            found = self._members[name] = Shape(raw)
         return found
+
+    def declares(self, name: str) -> bool:
+        """Return whether the schema spells out member `name` of an object."""
+        return name in self._properties or name in self._members
+
+    def _other_members(self) -> "Shape | None":
+        if isinstance(self._additional, dict):
+            if self._others is None:
+                self._others = Shape(self._additional)
+            return self._others
+        if self._additional or self.kind in ("untyped", "atomic", "scalar"):
+            return UNTYPED
+        return UNTYPED if self._raw.get("x-kubernetes-preserve-unknown-fields") else None
 
     @property
     def item(self) -> "Shape":

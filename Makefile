@@ -50,6 +50,8 @@ generated: $(VENV)/.dev  ## generated files are up to date
 
 manifests: $(VENV)/.dev  ## write the generated files
 	$(BIN)/python -m prograde.api.crd manifests/crds
+	{ echo '# Made from manifests/ by `make manifests`.'; $(BIN)/kubectl kustomize manifests; } > manifests/install.yaml
+	{ echo '# Made from manifests/namespace-install/ by `make manifests`.'; $(BIN)/kubectl kustomize manifests/namespace-install; } > manifests/namespace-install.yaml
 
 bench: $(VENV)/.dev  ## print the numbers of bench/
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

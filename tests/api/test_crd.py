@@ -624,7 +624,7 @@ def test_a_description_without_place_is_refused(text: str, message: str) -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_checked_in_file_is_current(kind: str) -> None:
-    """If this fails, run ``python -m prograde.api.crd manifests/crds``."""
+    """If this fails, run ``make manifests``."""
     text = (MANIFESTS / "crds" / f"{kind.lower()}-crd.yaml").read_text(encoding="utf-8")
     assert text == crd.to_yaml(crd.custom_resource_definition(kind))
 
@@ -651,9 +651,22 @@ def test_main_writes_one_file_per_kind_always_with_the_same_content(tmp_path: Pa
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == first
 
 
-def test_main_without_a_directory_says_how_to_call_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert crd.main([]) == 2
-    assert capsys.readouterr().err == "usage: python -m prograde.api.crd DIRECTORY\n"
+def test_check_names_the_files_that_are_missing_or_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crd.main([str(tmp_path)])
+    assert crd.main(["--check", str(tmp_path)]) == 0
+    missing, stale = tmp_path / "rollout-crd.yaml", tmp_path / "experiment-crd.yaml"
+    missing.unlink()
+    stale.write_text("kind: Old\n")
+    assert crd.main(["--check", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"not what the types say: {missing}, {stale}; run: make manifests\n"
+    assert not missing.exists()
+    assert stale.read_text() == "kind: Old\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"], ["--help"], ["a", "b"], ["--check", "a", "b"]])
+def test_main_says_how_to_call_it(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert crd.main(arguments) == 2
+    assert capsys.readouterr().err == "usage: python -m prograde.api.crd [--check] DIRECTORY\n"
 
 
 def test_definitions_come_rollout_first_and_are_built_once() -> None:

@@ -319,16 +319,33 @@ def to_yaml(definition: Schema) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write one file per definition into the directory that is the only argument; return the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m prograde.api.crd DIRECTORY\n")
-        return 2
-    directory = Path(arguments[0])
-    directory.mkdir(parents=True, exist_ok=True)
-    for definition in custom_resource_definitions():
-        name = definition["spec"]["names"]["singular"]
-        (directory / f"{name}-crd.yaml").write_text(to_yaml(definition), encoding="utf-8")
-    return 0
+    """Write one file per definition into a directory, or with ``--check`` compare; return the exit code."""
+    match arguments:
+        case [directory] if not directory.startswith("-"):
+            is_check = False
+        case ["--check", directory]:
+            is_check = True
+        case _:
+            sys.stderr.write("usage: python -m prograde.api.crd [--check] DIRECTORY\n")
+            return 2
+    texts = {Path(directory) / name: text for name, text in _files().items()}
+    if not is_check:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
+        return 0
+    stale = [str(path) for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
+    if stale:
+        sys.stderr.write(f"not what the types say: {', '.join(stale)}; run: make manifests\n")
+    return 1 if stale else 0
+
+
+def _files() -> dict[str, str]:
+    """Return the text of the file of each definition, by name."""
+    return {
+        f"{definition['spec']['names']['singular']}-crd.yaml": to_yaml(definition)
+        for definition in custom_resource_definitions()
+    }
 
 
 if __name__ == "__main__":

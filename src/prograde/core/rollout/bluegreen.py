@@ -247,10 +247,14 @@ def _selected(service: Service | None) -> str:
 
 
 def _pause_before_switch(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> None:
-    """Begin the pause when the preview is ready, end it by time, and show what it waits for."""
-    if context.status.abort or context.halted_by:
+    """Begin the pause when the preview is ready, end it by time, and show what it waits for.
+
+    While a pod is missing the pause is neither begun nor ended, so that a person never finds it over before there was
+    something to look at.
+    """
+    if context.status.abort or context.halted_by or not gates.is_ready:
         return
-    if gates.is_fast_tracked or gates.is_past_checkpoint or gates.pause_state == "not needed":
+    if gates.is_fast_tracked or gates.pause_state == "not needed":
         draft.end_pause(names.PAUSE_BLUE_GREEN)
         return
     if not gates.is_pre_promotion_passed:
@@ -259,8 +263,6 @@ def _pause_before_switch(context: RolloutContext, draft: Draft, gates: BlueGreen
         draft.end_pause(names.PAUSE_BLUE_GREEN)
         return
     if gates.pause_state == "not begun":
-        if not gates.is_ready:
-            return
         draft.pause(names.PAUSE_BLUE_GREEN)
     draft.wait(_waiting_for_resume(context, gates))
 

@@ -1,0 +1,97 @@
+"""The examples: every field of theirs exists, API servers and the controller accept them, and they do what they say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prograde.api import codec, crd
+from prograde.api.manifests import Document, check_fields, decode_document, load_documents
+from prograde.api.rollout import Rollout
+from prograde.sandbox.schema import Schema
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
+
+
+def documents_of(name: str) -> list[Document]:
+    return load_documents((EXAMPLES / name).read_bytes(), name)
+
+
+def values_of(name: str, kind: str) -> list[dict[str, Any]]:
+    return [document.value for document in documents_of(name) if document.value["kind"] == kind]
+
+
+def rollout_of(name: str) -> Rollout:
+    (document,) = [document for document in documents_of(name) if document.value["kind"] == "Rollout"]
+    rollout, problems = decode_document(document, Rollout)
+    assert problems == ()
+    return rollout
+
+
+def template_of(name: str) -> dict[str, Any]:
+    template: dict[str, Any] = codec.to_json(rollout_of(name))["spec"]["template"]
+    return template
+
+
+def test_there_are_examples_for_what_the_readme_tells_to_try() -> None:
+    assert FILES == ["bluegreen.yaml", "canary-broken.yaml", "canary-scale.yaml", "canary.yaml"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_field_of_a_rollout_is_known_and_of_the_right_type(name: str) -> None:
+    for document in documents_of(name):
+        if document.value["kind"] == "Rollout":
+            assert check_fields(document, Rollout) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_schema_accepts_a_rollout_and_removes_nothing(name: str) -> None:
+    schema = Schema(crd.resource_schema("Rollout"))
+    for value in values_of(name, "Rollout"):
+        result = schema.process(value, strictness="Strict")
+        assert result.causes == []
+        assert result.unknown_fields == []
+        # The only thing the API server adds is the protocol of the port.
+        (container,) = result.obj["spec"]["template"]["spec"]["containers"]
+        (port,) = container["ports"]
+        assert port.pop("protocol") == "TCP"
+        assert result.obj == value
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_selector_chooses_the_pods_and_so_do_all_services(name: str) -> None:
+    rollout = rollout_of(name)
+    labels = template_of(name)["metadata"]["labels"]
+    assert rollout.spec.selector is not None
+    assert rollout.spec.selector.match_labels.items() <= labels.items()
+    for service in values_of(name, "Service"):
+        assert service["spec"]["selector"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_services_lead_to_ports_that_the_pods_have(name: str) -> None:
+    ports = {port["name"] for port in template_of(name)["spec"]["containers"][0]["ports"]}
+    for service in values_of(name, "Service"):
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+def test_services_that_a_strategy_names_are_in_the_file() -> None:
+    blue_green = rollout_of("bluegreen.yaml").spec.strategy.blue_green
+    canary = rollout_of("canary-scale.yaml").spec.strategy.canary
+    assert blue_green is not None
+    assert canary is not None
+    for name, used in [
+        ("bluegreen.yaml", {blue_green.active_service, blue_green.preview_service}),
+        ("canary-scale.yaml", {canary.canary_service, canary.stable_service}),
+    ]:
+        assert {service["metadata"]["name"] for service in values_of(name, "Service")} == used
+
+
+def test_the_broken_version_is_the_same_rollout_with_another_image() -> None:
+    (good,) = values_of("canary.yaml", "Rollout")
+    (broken,) = values_of("canary-broken.yaml", "Rollout")
+    (container,) = broken["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "argoproj/rollouts-demo:does-not-exist"
+    container["image"] = "argoproj/rollouts-demo:blue"
+    assert broken == good

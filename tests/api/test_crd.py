@@ -17,6 +17,8 @@ from prograde.api.experiment import Experiment
 from prograde.api.meta import LabelSelector, ObjectMeta
 from prograde.api.podschema import Schema
 from prograde.api.rollout import Rollout
+from prograde.sandbox import crd as definitions
+from prograde.sandbox.schema import Schema as CompiledSchema
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 KINDS = ("Rollout", "Experiment", "AnalysisRun", "AnalysisTemplate", "ClusterAnalysisTemplate")
@@ -553,6 +555,109 @@ def test_numbers_and_times_have_their_width(kind: str, path: str, format_: str) 
 def test_fields_with_odd_names_or_types_exist(kind: str, path: str) -> None:
     expected = "integer" if path.endswith(("Replicas", "Index")) else "string"
     assert node_at(kind, path)["type"] == expected
+
+
+# --- What an API server does with them --------------------------------------------------------------------------------
+
+
+def minimal(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+
+
+def pod_rollout(**pod_spec: Any) -> dict[str, Any]:
+    return minimal("Rollout", {"template": {"spec": {"containers": [], **pod_spec}}})
+
+
+def process(obj: dict[str, Any], old: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return what the embedded cluster stores, the fields it removes, and its complaints."""
+    result = CompiledSchema(crd.resource_schema(obj["kind"])).process(obj, old=old, strictness="Warn")
+    return result.obj, result.unknown_fields, [cause.field for cause in result.causes]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_api_server_finds_no_fault_with_a_definition(kind: str) -> None:
+    definition = json.loads(json.dumps(crd.custom_resource_definition(kind)))
+    definitions.prepare(definition)
+    assert definitions.validate(definition) == []
+
+
+@pytest.mark.parametrize("cpu", [1, 0.15, "100m", "a lot", None])
+def test_resources_may_be_written_in_any_way(cpu: object) -> None:
+    container = {"name": "a", "resources": {"limits": {"cpu": cpu}, "requests": {"cpu": cpu}}}
+    obj = pod_rollout(containers=[container])
+    assert process(obj) == (obj, [], [])
+
+
+def test_volumes_are_kept_as_they_are() -> None:
+    obj = pod_rollout(volumes=[{"name": "a", "futureSource": {"size": 0.5}}])
+    assert process(obj) == (obj, [], [])
+
+
+def test_an_unknown_field_of_a_pod_is_removed() -> None:
+    stored, removed, faults = process(pod_rollout(containers=[{"name": "a", "imag": "typo"}]))
+    assert stored == pod_rollout(containers=[{"name": "a"}])
+    assert removed == ["spec.template.spec.containers[0].imag"]
+    assert faults == []
+
+
+def test_template_metadata_keeps_labels_and_annotations_only() -> None:
+    metadata = {"labels": {"a": "b"}, "annotations": {"c": "d"}}
+    obj = minimal("Rollout", {"template": {"metadata": metadata | {"name": "x", "finalizers": ["y"]}}})
+    stored, removed, _ = process(obj)
+    assert stored["spec"]["template"]["metadata"] == metadata
+    assert sorted(removed) == ["spec.template.metadata.finalizers", "spec.template.metadata.name"]
+
+
+def test_the_protocol_of_a_port_is_stored_as_tcp() -> None:
+    stored, _, _ = process(pod_rollout(containers=[{"name": "a", "ports": [{"containerPort": 80}]}]))
+    assert stored["spec"]["template"]["spec"]["containers"][0]["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
+
+
+def test_a_json_body_must_be_an_object() -> None:
+    def template(body: object) -> dict[str, Any]:
+        metric = {"name": "a", "provider": {"web": {"url": "http://a", "jsonBody": body}}}
+        return minimal("AnalysisTemplate", {"metrics": [metric]})
+
+    assert process(template({"any": [1, {"thing": None}]}))[2] == []
+    assert process(template([1]))[2] == ["spec.metrics[0].provider.web.jsonBody"]
+
+
+def test_datadog_defaults_are_stored_and_its_enums_checked() -> None:
+    def template(**datadog: str) -> dict[str, Any]:
+        return minimal("AnalysisTemplate", {"metrics": [{"name": "a", "provider": {"datadog": datadog}}]})
+
+    stored, _, faults = process(template(query="q"))
+    assert stored == template(query="q", interval="5m", apiVersion="v1", requestTimeout="10s")
+    assert faults == []
+    assert process(template(apiVersion="v3"))[2] == ["spec.metrics[0].provider.datadog.apiVersion"]
+    assert process(template(aggregator="median"))[2] == ["spec.metrics[0].provider.datadog.aggregator"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_accepted"),
+    [
+        pytest.param(
+            {"selector": {"matchLabels": {"a": "b"}}}, {"selector": {"matchLabels": {"a": "b"}}}, True, id="same"
+        ),
+        pytest.param(
+            {"selector": {"matchLabels": {"a": "b"}}}, {"selector": {"matchLabels": {"a": "c"}}}, False, id="new"
+        ),
+        pytest.param({}, {"selector": {"matchLabels": {"a": "b"}}}, True, id="added"),
+        pytest.param({"selector": {"matchLabels": {"a": "b"}}}, {}, True, id="removed"),
+    ],
+)
+def test_the_selector_may_be_added_and_removed_but_not_changed(
+    old: dict[str, Any], new: dict[str, Any], is_accepted: bool
+) -> None:
+    _, _, faults = process(minimal("Rollout", new), minimal("Rollout", old))
+    assert faults == ([] if is_accepted else ["spec.selector"])
+
+
+def test_a_rollout_needs_a_spec_and_nothing_in_it() -> None:
+    assert process(minimal("Rollout", {}))[2] == []
+    without = minimal("Rollout", {})
+    del without["spec"]
+    assert process(without)[2] == ["spec"]
 
 
 # --- Descriptions -----------------------------------------------------------------------------------------------------

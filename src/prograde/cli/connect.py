@@ -3,20 +3,27 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
 from prograde.api.meta import ObjectMeta
+from prograde.api.scalars import parse_duration
 from prograde.cli.flags import ConnectionFlags, connection_of
 from prograde.cli.framework import CliError
 from prograde.controller.resources import ROLLOUTS
 from prograde.kube.client import Client
+from prograde.kube.config import ConnectionConfig, Overrides, kubeconfig_paths, load_in_cluster, load_kubeconfig
 from prograde.kube.errors import ApiError, KubeError
+from prograde.kube.http import HttpTransport
+from prograde.telemetry.logs import parse_level, set_up_logging
 
-__all__ = ["Session", "connect", "in_session", "list_rollout_names", "stop_on_signals"]
+__all__ = ["Session", "connect", "connection_config", "in_session", "list_rollout_names", "stop_on_signals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +38,75 @@ class _Named(msgspec.Struct, frozen=True):
     metadata: ObjectMeta
 
 
+def connection_config(flags: ConnectionFlags, environ: Mapping[str, str]) -> ConnectionConfig:
+    """Return where to connect and as whom: the flags over the kubeconfig, or the pod that we run in.
+
+    Raises:
+        ConfigError: nothing is configured, or it cannot be used.
+    """
+    overrides = Overrides(
+        context=flags.context,
+        cluster=flags.cluster,
+        user=flags.user,
+        namespace=flags.namespace,
+        server=flags.server,
+        token=flags.token,
+        certificate_authority=flags.certificate_authority,
+        client_certificate=flags.client_certificate,
+        client_key=flags.client_key,
+        tls_server_name=flags.tls_server_name,
+        insecure_skip_tls_verify=flags.insecure_skip_tls_verify,
+        disable_compression=flags.disable_compression,
+        impersonate_user=flags.as_user,
+        impersonate_uid=flags.as_uid,
+        impersonate_groups=flags.as_groups,
+    )
+    if flags.kubeconfig:
+        paths = [Path(flags.kubeconfig).expanduser()]
+        if not paths[0].exists():
+            raise CliError(f"--kubeconfig: {flags.kubeconfig} does not exist")
+    else:
+        paths = kubeconfig_paths(environ.get("KUBECONFIG", ""), Path.home())
+        has_file = any(path.exists() for path in paths)
+        if not has_file and not flags.server and "KUBERNETES_SERVICE_HOST" in environ:
+            return load_in_cluster(environ, namespace=flags.namespace)
+    return load_kubeconfig(
+        paths, overrides, environ=environ, now=lambda: datetime.now(UTC), is_interactive=sys.stdin.isatty()
+    )
+
+
 @asynccontextmanager
 async def connect(flags: ConnectionFlags) -> AsyncIterator[Session]:
     """Connect as the flags and the kubeconfig say.
 
     Raises:
-        CliError: the flags or the configuration cannot be used.
+        CliError, ConfigError: the flags or the configuration cannot be used.
     """
-    raise NotImplementedError
-    yield
+    set_up_logging(_level(flags))
+    config = connection_config(flags, os.environ)
+    transport = HttpTransport(config, timeout_seconds=_timeout_seconds(flags))
+    try:
+        # A person or a script makes a handful of requests; throttling them only costs time.
+        yield Session(Client(transport, qps=0), config.namespace)
+    finally:
+        await transport.close()
+
+
+def _level(flags: ConnectionFlags) -> int:
+    try:
+        return parse_level(flags.loglevel)
+    except ValueError as err:
+        raise CliError(str(err)) from err
+
+
+def _timeout_seconds(flags: ConnectionFlags) -> float | None:
+    """Return the limit of one request; None for none. A bare number counts as seconds."""
+    text = flags.request_timeout
+    try:
+        seconds = float(text) if text.isdecimal() else parse_duration(text).total_seconds()
+    except ValueError as err:
+        raise CliError(f"--request-timeout: {err}") from err
+    return seconds or None
 
 
 def in_session(work: Callable[[Session], Awaitable[None]]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from prograde.api.scalars import go_quote
 from prograde.sandbox.errors import Cause, StatusError
 from prograde.sandbox.fieldsets import (
     FieldSet,
@@ -26,7 +27,6 @@ from prograde.sandbox.fieldsets import (
     paths,
     union,
 )
-from prograde.sandbox.formats import go_quote
 from prograde.sandbox.kinds import Object
 from prograde.sandbox.shapes import UNTYPED, Shape
 

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from prograde.api.scalars import go_quote
+from prograde.api.syntax import dns_label_errors, dns_subdomain_errors
 from prograde.sandbox.errors import Cause
-from prograde.sandbox.formats import go_quote
 from prograde.sandbox.kinds import Column, Kind, Object, ScalePaths
-from prograde.sandbox.metadata import is_dns_label, is_dns_subdomain
+from prograde.sandbox.metadata import invalid, required
+from prograde.sandbox.registry import version_priority
 from prograde.sandbox.schema import OPEN, Schema
 
 __all__ = [
@@ -60,11 +62,11 @@ def validate(crd: Object, old: Object | None = None) -> list[Cause]:
             message = f"Unsupported value: {go_quote(str(spec['scope']))}: {supported}"
             causes.append(Cause(reason="FieldValueNotSupported", message=message, field="spec.scope"))
         else:
-            causes.append(_required("spec.scope"))
+            causes.append(required("spec.scope"))
     conversion = spec.get("conversion") or {}
     if conversion.get("strategy", "None") != "None":
         problem = "this server converts by rewriting apiVersion only, it calls no webhooks: use None"
-        causes.append(_invalid("spec.conversion.strategy", conversion["strategy"], problem))
+        causes.append(invalid("spec.conversion.strategy", conversion["strategy"], problem))
     if old is not None:
         causes += _change_causes(spec, old)
     return causes
@@ -143,7 +145,7 @@ def kinds_of(crd: Object) -> list[Kind]:
     names = (crd.get("status") or {}).get("acceptedNames") or spec["names"]
     storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
     served = [version for version in spec["versions"] if version.get("served")]
-    served.sort(key=lambda version: _version_priority(version["name"]), reverse=True)
+    served.sort(key=lambda version: version_priority(version["name"]))
     return [_kind(spec, names, version, storage) for version in served]
 
 
@@ -214,15 +216,6 @@ def _columns(version: Mapping[str, Any]) -> tuple[Column, ...]:
     )
 
 
-def _version_priority(name: str) -> tuple[int, int, int, str]:
-    """Return a sort key: GA before beta before alpha, higher numbers first; other names last, by name."""
-    for rank, label in ((3, ""), (2, "beta"), (1, "alpha")):
-        major, has_label, minor = name.removeprefix("v").partition(label) if label else (name[1:], "", "0")
-        if name.startswith("v") and major.isdigit() and minor.isdigit() and bool(has_label) == bool(label):
-            return (rank, int(major), int(minor), "")
-    return (0, 0, 0, "".join(chr(0x10FFFF - ord(character)) for character in name))
-
-
 # ------------------------------------------------------------------------------------------------- names and conditions
 
 
@@ -275,24 +268,16 @@ def _set_condition(conditions: list[Any], type_: str, state: tuple[str, str, str
 # ----------------------------------------------------------------------------------------------------------- validation
 
 
-def _required(field: str, detail: str = "") -> Cause:
-    return Cause(reason="FieldValueRequired", message=f"Required value: {detail}".removesuffix(": "), field=field)
-
-
-def _invalid(field: str, value: str, problem: str) -> Cause:
-    return Cause(reason="FieldValueInvalid", message=f"Invalid value: {go_quote(value)}: {problem}", field=field)
-
-
 def _group_causes(crd: Object, spec: Mapping[str, Any]) -> Iterator[Cause]:
     group = spec.get("group") or ""
     if not group:
-        yield _required("spec.group")
-    elif not is_dns_subdomain(group) or "." not in group:
-        yield _invalid("spec.group", group, "should be a domain with at least one dot")
+        yield required("spec.group")
+    elif dns_subdomain_errors(group) or "." not in group:
+        yield invalid("spec.group", group, "should be a domain with at least one dot")
     plural = (spec.get("names") or {}).get("plural") or ""
     name = crd["metadata"].get("name") or ""
     if plural and group and name != f"{plural}.{group}":
-        yield _invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
+        yield invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
 
 
 def _names_causes(spec: Mapping[str, Any]) -> Iterator[Cause]:
@@ -302,20 +287,20 @@ def _names_causes(spec: Mapping[str, Any]) -> Iterator[Cause]:
         field = f"spec.names.{member}"
         if not value:
             if member in ("plural", "kind"):
-                yield _required(field)
-        elif not is_dns_label(value.lower() if member in ("kind", "listKind") else value):
-            yield _invalid(field, value, "must be a DNS label, letters of a kind may be upper case")
+                yield required(field)
+        elif dns_label_errors(value.lower() if member in ("kind", "listKind") else value):
+            yield invalid(field, value, "must be a DNS label, letters of a kind may be upper case")
     if names.get("kind") and names.get("kind") == names.get("listKind"):
-        yield _invalid("spec.names.listKind", names["listKind"], "kind and listKind may not be the same")
+        yield invalid("spec.names.listKind", names["listKind"], "kind and listKind may not be the same")
     for index, value in enumerate(names.get("shortNames") or ()):
-        if not is_dns_label(value):
-            yield _invalid(f"spec.names.shortNames[{index}]", value, "must be a DNS label")
+        if dns_label_errors(value):
+            yield invalid(f"spec.names.shortNames[{index}]", value, "must be a DNS label")
 
 
 def _versions_causes(spec: Mapping[str, Any]) -> Iterator[Cause]:
     versions: Sequence[Mapping[str, Any]] = spec.get("versions") or ()
     if not versions:
-        yield _required("spec.versions", "must have at least one version")
+        yield required("spec.versions", "must have at least one version")
         return
     storing = [version for version in versions if version.get("storage")]
     if len(storing) != 1:
@@ -328,8 +313,8 @@ def _versions_causes(spec: Mapping[str, Any]) -> Iterator[Cause]:
     for index, version in enumerate(versions):
         field = f"spec.versions[{index}]"
         name = version.get("name") or ""
-        if not is_dns_label(name):
-            yield _invalid(f"{field}.name", name, "must be a DNS label such as v1alpha1")
+        if dns_label_errors(name):
+            yield invalid(f"{field}.name", name, "must be a DNS label such as v1alpha1")
         if name in seen:
             yield Cause(
                 reason="FieldValueInvalid",
@@ -344,39 +329,39 @@ def _version_causes(version: Mapping[str, Any], field: str, *, keeps_unknown: bo
     raw = (version.get("schema") or {}).get("openAPIV3Schema")
     if raw is None:
         if not keeps_unknown:
-            yield _required(f"{field}.schema.openAPIV3Schema", "schemas are required")
+            yield required(f"{field}.schema.openAPIV3Schema", "schemas are required")
     else:
         at = f"{field}.schema.openAPIV3Schema"
         if raw.get("type") != "object":
-            yield _invalid(f"{at}.type", str(raw.get("type") or ""), "must be object at the root")
+            yield invalid(f"{at}.type", str(raw.get("type") or ""), "must be object at the root")
         yield from _structural_causes(raw, at)
     scale = (version.get("subresources") or {}).get("scale")
     if scale is not None:
         for member, prefix in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
             path = scale.get(member) or ""
             if not path:
-                yield _required(f"{field}.subresources.scale.{member}")
+                yield required(f"{field}.subresources.scale.{member}")
             elif not path.startswith(prefix):
                 problem = f"should be a json path under {prefix.rstrip('.')}"
-                yield _invalid(f"{field}.subresources.scale.{member}", path, problem)
+                yield invalid(f"{field}.subresources.scale.{member}", path, problem)
     for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
         for member in ("name", "type", "jsonPath"):
             if not column.get(member):
-                yield _required(f"{field}.additionalPrinterColumns[{index}].{member}")
+                yield required(f"{field}.additionalPrinterColumns[{index}].{member}")
 
 
 def _structural_causes(raw: Any, field: str) -> Iterator[Cause]:
     """Yield where a schema is not structural: every place needs a type, lists need items, maps need their keys."""
     if not isinstance(raw, dict):
-        yield _invalid(field, str(raw), "must be a schema")
+        yield invalid(field, str(raw), "must be a schema")
         return
     is_open = raw.get("x-kubernetes-int-or-string") or raw.get("x-kubernetes-preserve-unknown-fields")
     if not raw.get("type") and not is_open:
-        yield _required(f"{field}.type", "must not be empty for specified object fields")
+        yield required(f"{field}.type", "must not be empty for specified object fields")
     if raw.get("type") == "array" and "items" not in raw:
-        yield _required(f"{field}.items", "must be specified")
+        yield required(f"{field}.items", "must be specified")
     if raw.get("x-kubernetes-list-type") == "map" and not raw.get("x-kubernetes-list-map-keys"):
-        yield _required(f"{field}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
+        yield required(f"{field}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
     additional = raw.get("additionalProperties")
     if raw.get("properties") and isinstance(additional, dict):
         message = "Forbidden: additionalProperties and properties are mutual exclusive"
@@ -398,9 +383,9 @@ def _change_causes(spec: Mapping[str, Any], old: Object) -> Iterator[Cause]:
         for member in path.split("."):
             old_value, new_value = (old_value or {}).get(member), (new_value or {}).get(member)
         if old_value != new_value:
-            yield _invalid(f"spec.{path}", str(new_value or ""), "field is immutable")
+            yield invalid(f"spec.{path}", str(new_value or ""), "field is immutable")
     offered = {version.get("name") for version in spec.get("versions") or ()}
     for index, name in enumerate((old.get("status") or {}).get("storedVersions") or ()):
         if name not in offered:
             problem = "must appear in spec.versions"
-            yield _invalid(f"status.storedVersions[{index}]", name, problem)
+            yield invalid(f"status.storedVersions[{index}]", name, problem)

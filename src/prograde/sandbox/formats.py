@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from types import MappingProxyType
 
-__all__ = ["INTEGER_RANGES", "STRING_FORMATS", "compile_pattern", "go_quote"]
+__all__ = ["INTEGER_RANGES", "STRING_FORMATS", "compile_pattern"]
 
 _log = logging.getLogger(__name__)
 
@@ -122,26 +122,3 @@ def compile_pattern(pattern: str) -> re.Pattern[str] | None:
     except re.error as error:
         _log.warning("pattern %r is not checked: %s", pattern, error)
         return None
-
-
-def go_quote(text: str) -> str:
-    """Return `text` in double quotes as Go's ``%q`` prints it."""
-    quoted = ['"']
-    for character in text:
-        match character:
-            case '"' | "\\":
-                quoted.append("\\" + character)
-            case "\n":
-                quoted.append("\\n")
-            case "\t":
-                quoted.append("\\t")
-            case "\r":
-                quoted.append("\\r")
-            case _ if character.isprintable():
-                quoted.append(character)
-            case _ if ord(character) < 0x80:
-                quoted.append(f"\\x{ord(character):02x}")
-            case _:
-                quoted.append(f"\\u{ord(character):04x}")
-    quoted.append('"')
-    return "".join(quoted)

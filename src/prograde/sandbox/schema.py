@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from prograde.api.podschema import object_meta_schema
+from prograde.api.scalars import InvalidQuantity, canonical_quantity, go_quote
 from prograde.kube.patches import json_equal
 from prograde.sandbox.errors import Cause, StatusError
-from prograde.sandbox.formats import INTEGER_RANGES, STRING_FORMATS, compile_pattern, go_quote
+from prograde.sandbox.formats import INTEGER_RANGES, STRING_FORMATS, compile_pattern
 from prograde.sandbox.kinds import Object
-from prograde.sandbox.quantities import InvalidQuantity, canonical_quantity
 from prograde.sandbox.shapes import Shape
 
 __all__ = ["OPEN", "ProcessResult", "Schema", "Strictness", "copy_json", "strict_error"]

@@ -13,25 +13,7 @@ from prograde.sandbox import strategy
 from prograde.sandbox.builtins import schemas
 from prograde.sandbox.kinds import Kind, ScalePaths
 
-__all__ = ["GROUP_ORDER", "builtin_kinds"]
-
-GROUP_ORDER = (
-    "",
-    "apps",
-    "batch",
-    "autoscaling",
-    "policy",
-    "networking.k8s.io",
-    "discovery.k8s.io",
-    "coordination.k8s.io",
-    "events.k8s.io",
-    "rbac.authorization.k8s.io",
-    "authorization.k8s.io",
-    "authentication.k8s.io",
-    "scheduling.k8s.io",
-    "apiextensions.k8s.io",
-)
-"""Discovery lists the built-in groups in this order and those of CRDs after them, by name."""
+__all__ = ["builtin_kinds"]
 
 _SCALE = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
 _ALL = ("all",)
@@ -39,7 +21,7 @@ _ALL = ("all",)
 
 @functools.cache
 def builtin_kinds() -> tuple[Kind, ...]:
-    """Return every built-in kind, groups in `GROUP_ORDER`, versions of a resource best first."""
+    """Return every built-in kind, groups in their order of preference, versions of a resource best first."""
     return (
         *_core(),
         *_apps(),

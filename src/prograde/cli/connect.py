@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from prograde import __version__
 from prograde.api.meta import ObjectMeta
 from prograde.api.scalars import parse_duration
 from prograde.cli.flags import ConnectionFlags, connection_of
@@ -84,7 +85,8 @@ async def connect(flags: ConnectionFlags) -> AsyncIterator[Session]:
     """
     set_up_logging(_level(flags))
     config = connection_config(flags, os.environ)
-    transport = HttpTransport(config, timeout_seconds=_timeout_seconds(flags))
+    limits = {"read_seconds": seconds} if (seconds := _timeout_seconds(flags)) else {}
+    transport = HttpTransport(config, user_agent=f"prograde/{__version__}", **limits)
     try:
         # A person or a script makes a handful of requests; throttling them only costs time.
         yield Session(Client(transport, qps=0), config.namespace)

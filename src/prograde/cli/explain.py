@@ -23,10 +23,10 @@ from prograde.cli.connect import Session, in_session
 from prograde.cli.flags import connection_flags
 from prograde.cli.framework import command
 from prograde.cli.observe import not_found
-from prograde.controller.gather import service_names
 from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS, ROLLOUTS, SERVICES
 from prograde.core.plan import Plan, Wait
 from prograde.core.rollout.planner import plan_rollout
+from prograde.core.rollout.services import referenced_services
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import phase_and_message
 from prograde.kube.errors import NotFound
@@ -52,7 +52,7 @@ async def read_snapshot(session: Session, name: str) -> RolloutSnapshot:
         client.list(SERVICES, namespace),
     )
     uid = rollout.metadata.uid
-    wanted = service_names(rollout)
+    wanted = referenced_services(rollout)
     return RolloutSnapshot(
         rollout=rollout,
         replica_sets=tuple(

@@ -16,11 +16,12 @@ from prograde.api.rollout import Rollout
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.controller.expectations import Expectations
 from prograde.controller.resources import REPLICA_SETS, ROLLOUTS, SERVICES
+from prograde.core.rollout.services import referenced_services
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.kube.informer import Informer
 from prograde.kube.resources import Key, Resource
 
-__all__ = ["Caches", "by_controller", "by_service", "is_behind", "rollout_of", "service_names", "snapshot_of"]
+__all__ = ["Caches", "by_controller", "by_service", "is_behind", "rollout_of", "snapshot_of"]
 
 ORPHANS = "orphans in "
 """Prefix of the index value for objects without a controller, followed by their namespace."""
@@ -49,19 +50,7 @@ def by_controller(obj: ApiObject) -> Iterable[str]:
 
 def by_service(rollout: Rollout) -> Iterable[str]:
     """Index Rollouts by the Services that they name, as ``namespace/name``."""
-    return [f"{rollout.metadata.namespace}/{name}" for name in service_names(rollout)]
-
-
-def service_names(rollout: Rollout) -> tuple[str, ...]:
-    """Return the names of the Services that the strategy names, each once."""
-    named: list[str] = []
-    if canary := rollout.spec.strategy.canary:
-        named += [canary.canary_service, canary.stable_service]
-        if canary.ping_pong is not None:
-            named += [canary.ping_pong.ping_service, canary.ping_pong.pong_service]
-    if blue_green := rollout.spec.strategy.blue_green:
-        named += [blue_green.active_service, blue_green.preview_service]
-    return tuple(dict.fromkeys(name for name in named if name))
+    return [f"{rollout.metadata.namespace}/{name}" for name in dict.fromkeys(referenced_services(rollout))]
 
 
 def rollout_of(obj: ApiObject) -> NamespacedName | None:
@@ -79,7 +68,7 @@ def snapshot_of(caches: Caches, key: NamespacedName, resync_period: timedelta) -
         return None
     uid = rollout.metadata.uid
     services = {}
-    for name in service_names(rollout):
+    for name in dict.fromkeys(referenced_services(rollout)):
         service = caches.services.get(Key(key.namespace, name))
         if service is not None:
             services[name] = service

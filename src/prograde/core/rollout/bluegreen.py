@@ -29,7 +29,7 @@ from prograde.api.selectors import format_selector
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.plan import Wait, WaitReason
 from prograde.core.rollout import metadata, restart, revisions, runs
-from prograde.core.rollout.bluegreen_gates import BlueGreenGates, is_configured
+from prograde.core.rollout.bluegreen_gates import BlueGreenGates
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.deadlines import hold_after_abort, retire
 from prograde.core.rollout.draft import Draft, Stage
@@ -45,7 +45,7 @@ from prograde.core.rollout.replicasets import (
 )
 from prograde.core.rollout.status import base_status, reset_status
 
-__all__ = ["decide", "scale_only", "unsupported_analysis"]
+__all__ = ["decide", "scale_only"]
 
 
 def decide(context: RolloutContext, draft: Draft) -> RolloutStatus:
@@ -67,25 +67,15 @@ def decide(context: RolloutContext, draft: Draft) -> RolloutStatus:
 
 def scale_only(context: RolloutContext, draft: Draft) -> RolloutStatus:
     """Follow a change of `spec.replicas` and nothing else; all but two counts of the status stay as they are."""
-    _size_replica_sets(context, draft, _gates(context, draft))
+    gates = _gates(context, draft)
+    _size_replica_sets(context, draft, gates)
+    if gates.pause_state == "running":
+        draft.wait(_waiting_for_resume(context, gates))
     active = find_by_hash(context.replica_sets, context.status.blue_green.active_selector)
     counted = context.replica_sets if active is None else (active,)
     return msgspec.structs.replace(
         context.status, available_replicas=count_available(counted), hpa_replicas=count_actual(counted)
     )
-
-
-def unsupported_analysis(context: RolloutContext) -> str:
-    """Return the field that asks for an analysis around the switch, or empty.
-
-    To go on without it would promote what the user wants to have checked.
-    """
-    strategy = context.blue_green
-    if strategy is not None and is_configured(strategy.pre_promotion_analysis):
-        return "spec.strategy.blueGreen.prePromotionAnalysis"
-    if strategy is not None and is_configured(strategy.post_promotion_analysis):
-        return "spec.strategy.blueGreen.postPromotionAnalysis"
-    return ""
 
 
 def _gates(context: RolloutContext, draft: Draft) -> BlueGreenGates:
@@ -142,7 +132,8 @@ def _switch_to_new(context: RolloutContext, draft: Draft, gates: BlueGreenGates)
     if new is None or active is None or context.halted_by or context.status.abort:
         return False
     if not gates.is_ready or not gates.is_saturated:
-        draft.wait(_waiting_for_pods(context, new, gates))
+        if gates.is_ready and gates.is_open and gates.wanted != context.replicas:
+            draft.wait(_waiting_for_whole_size(context, new))
         return False
     if gates.is_open:
         return draft.switch_service(active, hash_of(new), Stage.ACTIVE_SERVICE)
@@ -152,28 +143,12 @@ def _switch_to_new(context: RolloutContext, draft: Draft, gates: BlueGreenGates)
     return False
 
 
-def _waiting_for_pods(context: RolloutContext, new: ReplicaSet, gates: BlueGreenGates) -> Wait:
-    name = new.metadata.name
-    if gates.is_ready and gates.wanted != context.replicas:
-        return Wait(
-            reason=WaitReason.SERVICE_NOT_SWITCHED,
-            message=f"ReplicaSet {name} has its preview size and grows to {context.replicas} pods before the switch",
-            object=f"ReplicaSet {name}",
-            field="spec.strategy.blueGreen.previewReplicaCount",
-        )
-    if gates.is_ready or size_of(new) != gates.wanted:
-        return Wait(
-            reason=WaitReason.OBSERVATION,
-            message=f"ReplicaSet {name} is being brought to {gates.wanted} pods",
-            object=f"ReplicaSet {name}",
-            field="spec.replicas",
-        )
-    created, available = new.status.replicas, new.status.available_replicas
+def _waiting_for_whole_size(context: RolloutContext, new: ReplicaSet) -> Wait:
     return Wait(
-        reason=WaitReason.PODS_NOT_CREATED if created < gates.wanted else WaitReason.PODS_NOT_AVAILABLE,
-        message=f"ReplicaSet {name} has {available} available pods of {gates.wanted}",
-        object=f"ReplicaSet {name}",
-        field="status.replicas" if created < gates.wanted else "status.availableReplicas",
+        reason=WaitReason.SERVICE_NOT_SWITCHED,
+        message=f"preview {new.metadata.name} is complete and grows to {context.replicas} pods before the switch",
+        object=f"ReplicaSet {new.metadata.name}",
+        field="spec.strategy.blueGreen.previewReplicaCount",
     )
 
 

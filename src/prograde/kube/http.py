@@ -206,7 +206,7 @@ def _translated(server: str) -> Iterator[None]:
     except aiohttp.ServerTimeoutError as err:
         raise TimeoutError(f"{server}: no answer in time") from err
     except aiohttp.ClientError as err:
-        raise ConnectionError(f"{server}: the connection broke: {err or type(err).__name__}") from err
+        raise ConnectionError(f"{server}: the connection broke: {str(err) or type(err).__name__}") from err
 
 
 def ssl_context(tls: TlsConfig, identity: Identity) -> ssl.SSLContext:

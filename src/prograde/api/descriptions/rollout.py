@@ -312,5 +312,5 @@ route                       ApisixRoute that gets the weights.
 
 # ApisixRoute: An ApisixRoute and which of its rules are managed.
 name!                       Name of the ApisixRoute.
-rules                       Names of the rules to manage; may be left out if there is only one.
+rules                       Names of the rules to manage; by default the one that is called like the ApisixRoute.
 """

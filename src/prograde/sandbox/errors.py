@@ -110,5 +110,5 @@ class StatusError(Exception):
     @classmethod
     def forbidden(cls, group: str, plural: str, name: str, why: str, causes: Sequence[Cause] = ()) -> "StatusError":
         resource = f"{plural}.{group}" if group else plural
-        message = f'{resource} "{name}" is forbidden: {why}'
+        message = f'{resource} "{name}" is forbidden: {why}' if name else f"{resource} is forbidden: {why}"
         return cls(403, "Forbidden", message, name=name, group=group, kind=plural, causes=causes)

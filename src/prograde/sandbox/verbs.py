@@ -165,7 +165,7 @@ class Verbs:
         if options.is_dry_run:
             return Written(present(stored, kind), None, is_created=True, warnings=warnings)
         entry = self.store.put(kind.storage_key, stored)
-        self._after(kind, entry, None)
+        self.after(kind, entry, None)
         return Written(object_as(entry, kind), entry, is_created=True, warnings=warnings)
 
     def update(
@@ -371,16 +371,31 @@ class Verbs:
             gone = self.remove(kind, entry, stored)
             return Written(object_as(gone, kind), None, warnings=warnings)
         new = self.store.put(kind.storage_key, stored)
-        self._after(kind, new, entry)
+        self.after(kind, new, entry)
         return Written(object_as(new, kind), new, warnings=warnings)
 
     def remove(self, kind: Kind, entry: Entry, last_state: Object) -> Entry:
         """Take an object out of the store; `last_state` (stored form, private) is what watchers see."""
         gone = self.store.delete(kind.storage_key, last_state)
-        self._after(kind, None, entry)
+        self.after(kind, None, entry)
         return gone
 
-    def _after(self, kind: Kind, entry: Entry | None, previous: Entry | None) -> None:
+    def assign_node(self, kind: Kind, entry: Entry, node: str) -> Entry:
+        """Give a pod its node: a field that no update may set, and the condition that says so."""
+        old = entry.obj
+        conditions = [c for c in (old.get("status") or {}).get("conditions") or [] if c.get("type") != "PodScheduled"]
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": json_time(self.now())}
+        pod = {
+            **old,
+            "metadata": dict(old["metadata"]),
+            "spec": {**old["spec"], "nodeName": node},
+            "status": {**(old.get("status") or {}), "conditions": [*conditions, scheduled]},
+        }
+        new = self.store.put(kind.storage_key, pod)
+        self.after(kind, new, entry)
+        return new
+
+    def after(self, kind: Kind, entry: Entry | None, previous: Entry | None) -> None:
         for hook in self.hooks:
             hook(kind, entry, previous)
 
@@ -503,6 +518,14 @@ def _combined(kind: Kind, old: Object, obj: Object, subresource: str) -> Object:
         if obj.get("status") is not None:
             combined["status"] = obj["status"]
         return combined
+    if subresource == "finalize":
+        finalizers = (obj.get("spec") or {}).get("finalizers")
+        spec = {key: value for key, value in (old.get("spec") or {}).items() if key != "finalizers"}
+        return {
+            **old,
+            "metadata": dict(old["metadata"]),
+            "spec": {**spec, **({"finalizers": finalizers} if finalizers else {})},
+        }
     if kind.has_status:
         obj.pop("status", None)
         if "status" in old:

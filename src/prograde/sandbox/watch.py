@@ -131,12 +131,12 @@ class Watch:
         self._timeout_seconds = options.timeout_seconds or default_timeout_seconds
         self._wake = asyncio.Event()
         self._is_stopped = False
-        self._after = options.revision or 0
         self._initial: list[Entry] = []
         self._announces_end = options.sends_initial_events is True
         self._failure: StatusError | None = None
         is_from_now = not options.revision
         starts_with_all = is_from_now if options.sends_initial_events is None else options.sends_initial_events
+        self._after = 0 if starts_with_all else options.revision or 0
         try:
             if starts_with_all:
                 self._initial = list(self._selection.find(self._bucket))

@@ -178,7 +178,7 @@ class PatchReplicaSet(Action, frozen=True, kw_only=True):
     template_labels: Mapping[str, str | None] = {}
     template_annotations: Mapping[str, str | None] = {}
     affinity: JsonObject | None = None
-    """The complete new ``spec.template.spec.affinity``; an empty object removes it."""
+    """What changes in ``spec.template.spec.affinity``, as a merge patch; None for nothing."""
 
     def merge_patch(self) -> JsonObject:
         metadata: JsonObject = {"resourceVersion": self.resource_version}
@@ -198,7 +198,7 @@ class PatchReplicaSet(Action, frozen=True, kw_only=True):
         if template_metadata:
             template["metadata"] = template_metadata
         if self.affinity is not None:
-            template["spec"] = {"affinity": self.affinity or None}
+            template["spec"] = {"affinity": self.affinity}
         if template:
             spec["template"] = template
         return {"metadata": metadata, "spec": spec} if spec else {"metadata": metadata}

@@ -69,7 +69,7 @@ def remove_condition(conditions: Conditions, kind: str) -> Conditions:
     return tuple(each for each in conditions if each.type != kind)
 
 
-# ---- What is healthy, progress, too late -------------------------------------------------------------------------
+# ---- What is healthy, progress, too late ------------------------------------------------------------------------
 
 
 def is_healthy(context: RolloutContext, status: RolloutStatus) -> bool:
@@ -148,7 +148,7 @@ def timed_out_message(context: RolloutContext) -> str:
     return f"{_subject(context)} has timed out progressing."
 
 
-# ---- The conditions at the end of a pass ---------------------------------------------------------------------------
+# ---- The conditions at the end of a pass ------------------------------------------------------------------------
 
 
 def update(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:
@@ -263,7 +263,7 @@ def _subject(context: RolloutContext) -> str:
     return f"Rollout {go_quote(context.rollout.metadata.name)}"
 
 
-# ---- Pauses in the conditions --------------------------------------------------------------------------------------
+# ---- Pauses in the conditions -----------------------------------------------------------------------------------
 
 
 def settle_pause(rollout: Rollout, at: datetime) -> Conditions:

@@ -16,7 +16,7 @@ from prograde.api import names
 from prograde.api.rollout import RolloutStatus
 from prograde.api.scalars import format_time, parse_integer
 from prograde.api.workloads import ReplicaSet, Service
-from prograde.core.plan import Action, Event, JsonObject, PatchReplicaSet, PatchService, Plan, Wait
+from prograde.core.plan import Action, DeleteReplicaSet, Event, JsonObject, PatchReplicaSet, PatchService, Plan, Wait
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.replicasets import desired_replicas_of, revision_of, scale_down_deadline_of, size_of
 
@@ -59,9 +59,12 @@ class Draft:
         self.added_pauses: list[str] = []
         self.removed_pauses: set[str] = set()
         self.clears_pauses = False
+        self.keeps_resume = False
         self.abort_message: str | None = None
         """Why this pass aborts the update; None when it does not. May be empty."""
         self.removes_abort = False
+        self.restarted_at: datetime | None = None
+        """The `spec.restartAt` that this pass fulfils; None when it does not."""
         self._actions: defaultdict[Stage, list[Action]] = defaultdict(list)
         self._replica_set_patches: dict[str, PatchReplicaSet] = {}
         self._selectors: dict[str, str] = {}
@@ -87,6 +90,10 @@ class Draft:
     def clear_pauses(self) -> None:
         """Remove all pause conditions, also those that this pass adds."""
         self.clears_pauses = True
+
+    def keep_resume(self) -> None:
+        """Remember that a pause has been ended although this pass cannot act on it yet."""
+        self.keeps_resume = True
 
     def abort(self, message: str) -> None:
         """Take the update back because of `message`. The first reason stays."""
@@ -174,6 +181,15 @@ class Draft:
             events=seen.events + events,
         )
 
+    def delete_replica_set(self, replica_set: ReplicaSet) -> None:
+        """Delete it, whatever else this pass wanted with it."""
+        metadata = replica_set.metadata
+        self._replica_set_patches.pop(metadata.name, None)
+        self.act(
+            Stage.CLEAN_UP,
+            DeleteReplicaSet(name=metadata.name, uid=metadata.uid, resource_version=metadata.resource_version),
+        )
+
     def _with_new_revision(self, replica_set: ReplicaSet) -> ReplicaSet:
         """Return the ReplicaSet with the revision that this very plan gives it."""
         patch = self._replica_set_patches.get(replica_set.metadata.name)
@@ -230,6 +246,11 @@ class Draft:
         """Add an action. Actions of one stage must not depend on each other."""
         self._actions[stage].append(action)
 
+    def act_once(self, stage: Stage, action: Action) -> None:
+        """Add an action unless the very same one is there already."""
+        if action not in self._actions[stage]:
+            self.act(stage, action)
+
     def record(self, reason: str, message: str) -> None:
         """Add a Normal event, to be recorded after the status has been written."""
         self.events.append(Event(reason, message))
@@ -250,7 +271,7 @@ class Draft:
 
     def to_plan(self, status: RolloutStatus | None) -> Plan[RolloutStatus]:
         """Put everything in order. `status` is the complete new one, None when it stays as it is."""
-        stages = {stage: list(actions) for stage, actions in self._actions.items()}
+        stages = {stage: list(actions) for stage, actions in self._actions.items() if actions}
         if self._replica_set_patches:
             stages.setdefault(Stage.REPLICA_SETS, []).extend(self._replica_set_patches.values())
         return Plan(

@@ -12,9 +12,10 @@ controller means.
 import msgspec
 
 from prograde.api import defaults, names
+from prograde.api.meta import Condition
 from prograde.api.rollout import BlueGreenStatus, CanaryStatus, PauseCondition, Rollout, RolloutStatus
 from prograde.api.scalars import parse_integer
-from prograde.api.selectors import selector_to_string
+from prograde.api.selectors import format_selector
 from prograde.core.plan import JsonObject, merge_patch
 from prograde.core.rollout import conditions, duration
 from prograde.core.rollout.context import RolloutContext, is_completed
@@ -24,6 +25,7 @@ from prograde.core.rollout.replicasets import count_actual, count_available, cou
 __all__ = [
     "base_status",
     "compute_phase",
+    "conditions_only",
     "differ_in_counts_only",
     "finish",
     "is_generation_observed",
@@ -31,6 +33,7 @@ __all__ = [
     "reset_status",
     "settle_pause",
     "status_patch",
+    "with_phase",
 ]
 
 
@@ -55,7 +58,7 @@ def base_status(context: RolloutContext) -> RolloutStatus:
         ready_replicas=count_ready(context.replica_sets),
         available_replicas=count_available(context.replica_sets),
         hpa_replicas=actual,
-        selector=selector_to_string(context.spec.selector),
+        selector=format_selector(context.spec.selector),
         collision_count=old.collision_count,
         conditions=conditions.remove_condition(old.conditions, names.CONDITION_INVALID_SPEC),
         canary=_carried_canary(context),
@@ -99,10 +102,11 @@ def reset_status(context: RolloutContext, draft: Draft, status: RolloutStatus) -
 # ---- The end of a pass ------------------------------------------------------------------------------------------
 
 
-def finish(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:
+def finish(context: RolloutContext, draft: Draft, status: RolloutStatus, *, is_scaling: bool = False) -> RolloutStatus:
     """Return the complete new status, given one in which the strategy's decisions are made.
 
-    Adds the events that go with what changes here.
+    Adds the events that go with what changes here. With `is_scaling`, the pass has followed a change of `spec.replicas`
+    and not looked at anything else, so that it must not use up a resume.
     """
     old = context.status
     workload_generation = context.rollout.metadata.annotations.get(names.WORKLOAD_GENERATION_ANNOTATION, "")
@@ -110,11 +114,12 @@ def finish(context: RolloutContext, draft: Draft, status: RolloutStatus) -> Roll
         status,
         observed_generation=str(context.rollout.metadata.generation),
         workload_observed_generation=workload_generation if context.spec.workload_ref is not None else "",
+        restarted_at=draft.restarted_at or status.restarted_at,
     )
     _abort_if_too_late(context, draft, status)
-    status = _with_abort_and_pauses(context, draft, status)
+    status = _with_abort_and_pauses(context, draft, status, keeps_resume=is_scaling or context.spec.paused)
     status = conditions.update(context, draft, status)
-    status = _with_phase(context.rollout, status)
+    status = with_phase(context.rollout, status)
     status = msgspec.structs.replace(status, duration=duration.update(context, old, status))
     _record_pauses(draft, old, status)
     return status
@@ -135,7 +140,9 @@ def _abort_if_too_late(context: RolloutContext, draft: Draft, status: RolloutSta
         draft.warn(names.REASON_ROLLOUT_ABORTED, message)
 
 
-def _with_abort_and_pauses(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:
+def _with_abort_and_pauses(
+    context: RolloutContext, draft: Draft, status: RolloutStatus, *, keeps_resume: bool
+) -> RolloutStatus:
     old = context.status
     # An abort that this pass adds is recorded even if the pass removes an older one.
     if draft.abort_message is not None or (old.abort and not draft.removes_abort):
@@ -154,8 +161,8 @@ def _with_abort_and_pauses(context: RolloutContext, draft: Draft, status: Rollou
     added = tuple(
         PauseCondition(reason=reason, start_time=context.stamp) for reason in draft.added_pauses if reason not in known
     )
-    # A resume is used up by the pass that sees it, but not while the user forbids the step to complete.
-    has_unused_resume = context.spec.paused and old.controller_pause and not old.pause_conditions
+    # A resume is used up by the pass that sees it, but not by one that may not act on it.
+    has_unused_resume = draft.keeps_resume or (keeps_resume and old.controller_pause and not old.pause_conditions)
     return msgspec.structs.replace(
         status,
         pause_conditions=kept + added,
@@ -175,18 +182,28 @@ def settle_pause(context: RolloutContext) -> RolloutStatus:
 
     Looks at nothing else, so counts and hashes stay as they were.
     """
-    old = context.status
     settled = conditions.settle_pause(context.rollout, context.stamp)
-    if settled is old.conditions:
-        return old
-    status = _with_phase(context.rollout, msgspec.structs.replace(old, conditions=settled))
-    return msgspec.structs.replace(status, duration=duration.update(context, old, status, sees_changes=False))
+    if settled is context.status.conditions:
+        return context.status
+    return conditions_only(context, settled)
+
+
+def conditions_only(context: RolloutContext, changed: tuple[Condition, ...]) -> RolloutStatus:
+    """Return the persisted status with other conditions and what follows from them alone."""
+    status = msgspec.structs.replace(
+        context.status, conditions=changed, observed_generation=str(context.rollout.metadata.generation)
+    )
+    status = with_phase(context.rollout, status)
+    return msgspec.structs.replace(
+        status, duration=duration.update(context, context.status, status, sees_changes=False)
+    )
 
 
 # ---- Phase and message ------------------------------------------------------------------------------------------
 
 
-def _with_phase(rollout: Rollout, status: RolloutStatus) -> RolloutStatus:
+def with_phase(rollout: Rollout, status: RolloutStatus) -> RolloutStatus:
+    """Return `status` with the phase and message that follow from it and from the spec of `rollout`."""
     phase, message = compute_phase(msgspec.structs.replace(rollout, status=status))
     return msgspec.structs.replace(status, phase=phase, message=message)
 

@@ -1,0 +1,257 @@
+"""The canary strategy: the decisions of one pass, top to bottom.
+
+Without a traffic router the number of pods *is* the weight, so everything turns on three ReplicaSet groups that move
+one at a time: stable first, then the new one, then the others. A group that moves ends the moving of this pass; the
+next pass computes its move from what is then there. That way no move relies on another one having worked out.
+
+    template or steps changed     start over, and nothing else in this pass
+    pods to restart               evict, and nothing else: availability has just changed
+    metadata, history, services
+    replica counts                one group, unless halted
+    pause step                    only while nothing moves
+    conclusion                    promote, or go back, or complete one step
+
+A canary with a traffic router, analysis, experiments or plugins is refused before it gets here (`unsupported`).
+"""
+
+import msgspec
+
+from prograde.api import names
+from prograde.api.rollout import RolloutStatus
+from prograde.api.workloads import ReplicaSet
+from prograde.core.rollout import metadata, replicas, restart, revisions, runs, services, steps
+from prograde.core.rollout.context import RolloutContext
+from prograde.core.rollout.draft import Draft
+from prograde.core.rollout.promotion import fast_rollback_reason, promote
+from prograde.core.rollout.replicas import Counts, ProgressThreshold, Size
+from prograde.core.rollout.replicasets import (
+    count_actual,
+    count_available,
+    newest_revisions_first,
+    size_of,
+)
+from prograde.core.rollout.status import base_status, reset_status
+
+__all__ = ["decide", "scale_only"]
+
+
+def decide(context: RolloutContext, draft: Draft) -> RolloutStatus | None:
+    """Decide one pass; return the status with the strategy's part done, None when it must not be written."""
+    if context.is_template_changed or context.are_steps_changed:
+        return _start_over(context, draft)
+    if restart.restart_pods(context, draft):
+        return None
+    metadata.sync(context, draft)
+    revisions.clean_up_history(context, draft)
+    runs.clean_up(context, draft)
+    services.switch_canary_services(context, draft)
+    is_moving = not draft.added_pauses and _scale(context, draft)
+    if not is_moving:
+        steps.enter_pause(context, draft)
+    return _conclude(context, draft)
+
+
+def scale_only(context: RolloutContext, draft: Draft) -> RolloutStatus:
+    """Follow a change of `spec.replicas` and nothing else; all but two counts of the status stay as they are."""
+    if context.halted_by:
+        _follow_while_halted(context, draft)
+    else:
+        _scale(context, draft)
+    return msgspec.structs.replace(
+        context.status,
+        available_replicas=count_available(context.replica_sets),
+        hpa_replicas=count_actual(context.replica_sets),
+    )
+
+
+# ---- Beginning and end of an attempt ----------------------------------------------------------------------------
+
+
+def _start_over(context: RolloutContext, draft: Draft) -> RolloutStatus:
+    """Begin at the first step, or right behind the last one if this revision needs no proof.
+
+    Steps that were edited while the Rollout was idle lead here too, with the event of a rollback: tools know it so.
+    """
+    status = reset_status(context, draft, base_status(context))
+    if not context.steps or context.new is None:
+        return status
+    if context.is_back_on_stable:
+        draft.record(names.EVENT_SKIP_STEPS, "Rollback to stable ReplicaSets")
+    elif context.is_within_rollback_window and size_of(context.new) > 0:
+        draft.record(names.EVENT_SKIP_STEPS, "Rollback to active ReplicaSets within RollbackWindow")
+    else:
+        return status
+    return msgspec.structs.replace(status, current_step_index=len(context.steps))
+
+
+def _conclude(context: RolloutContext, draft: Draft) -> RolloutStatus:
+    """Promote, go back, or complete the current step: at most one of them, judged by what the pass started from."""
+    status = base_status(context)
+    skips_steps = context.status.promote_full or context.is_within_rollback_window
+    if skips_steps:
+        draft.clear_pauses()
+        draft.remove_abort()
+        status = _at_step(context, status, len(context.steps))
+    reason = _promotion_reason(context, draft)
+    if reason:
+        return promote(context, draft, status, reason)
+    if draft.is_aborted:
+        is_on_stable = status.stable_rs == status.current_pod_hash
+        return _at_step(context, status, len(context.steps) if is_on_stable else 0)
+    if not skips_steps and _is_step_complete(context, draft):
+        return _complete_step(context, draft, status)
+    return status
+
+
+def _promotion_reason(context: RolloutContext, draft: Draft) -> str:
+    """Say why the new revision is to become the stable one now; empty when it is not."""
+    if context.stable is None:
+        # Before a single pod is ready: clients rely on a stable revision from the first moment on.
+        return "Initial deploy"
+    if draft.is_aborted or context.new is None:
+        return ""
+    available = context.new.status.available_replicas
+    if available < context.replicas and not replicas.meets_threshold(_threshold(context), available, context.replicas):
+        return ""
+    if context.status.promote_full:
+        return "Full promotion requested"
+    if reason := fast_rollback_reason(context):
+        return reason
+    if context.step_index in (None, len(context.steps)):
+        return f"Completed all {len(context.steps)} canary steps"
+    return ""
+
+
+def _at_step(context: RolloutContext, status: RolloutStatus, index: int) -> RolloutStatus:
+    return msgspec.structs.replace(status, current_step_index=index if context.steps else None)
+
+
+# ---- Steps ------------------------------------------------------------------------------------------------------
+
+
+def _is_step_complete(context: RolloutContext, draft: Draft) -> bool:
+    """Tell whether the current step has done what it is for. With several members the first of these decides."""
+    step = context.step
+    if step is None or context.spec.paused or not context.status.stable_rs:
+        return False
+    if step.pause is not None:
+        return steps.is_pause_over(context, draft)
+    if step.set_canary_scale is not None or step.set_weight is not None:
+        return _is_at_target(context)
+    # An analysis without templates measures nothing and so has nothing to wait for.
+    return step.analysis is not None and not step.analysis.templates
+
+
+def _complete_step(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:
+    step, index = context.step, context.step_index
+    assert step is not None
+    assert index is not None
+    draft.record(
+        names.EVENT_ROLLOUT_STEP_COMPLETED,
+        f"Rollout step {index + 1}/{len(context.steps)} completed ({steps.step_text(step)})",
+    )
+    draft.end_pause(names.PAUSE_CANARY_STEP)
+    return _at_step(context, status, index + 1)
+
+
+# ---- Replica counts ---------------------------------------------------------------------------------------------
+
+
+def _scale(context: RolloutContext, draft: Draft) -> bool:
+    """Move one group of ReplicaSets towards the current weight; tell whether any moved."""
+    if context.halted_by:
+        return False
+    for each in (context.new, context.separate_stable):
+        if each is not None:
+            # Only a router's ReplicaSets wait for deadlines; one that is left from such times must not count.
+            draft.remove_deadline(each)
+    counts = _next_counts(context)
+    if context.separate_stable is not None and draft.scale(context.separate_stable, counts.stable):
+        return True
+    if context.new is not None and draft.scale(context.new, counts.canary):
+        return True
+    return _scale_others(context, draft)
+
+
+def _scale_others(context: RolloutContext, draft: Draft) -> bool:
+    """Let the pods of superseded revisions go as fast as availability allows; they still get traffic until then."""
+    old = [each for each in newest_revisions_first(context.others) if size_of(each) > 0]
+    if not old:
+        return False
+    room = replicas.room_to_scale_down(
+        [_size(each) for each in context.replica_sets], context.replicas, context.limits.unavailable
+    )
+    sizes = replicas.scale_down_others([_size(each) for each in old], room)
+    is_moving = False
+    for each, size in zip(old, sizes, strict=True):
+        is_moving |= draft.scale(each, size)
+    return is_moving
+
+
+def _follow_while_halted(context: RolloutContext, draft: Draft) -> None:
+    """Bring new and stable to the changed number of pods in the proportion that they have.
+
+    Being halted forbids progress, not capacity: an autoscaler may go on working while a person thinks. Argo Rollouts
+    scales nothing in this state, and so never gets out of it.
+    """
+    new, stable = context.new, context.separate_stable
+    if stable is None or new is None:
+        for each in (new, stable):
+            if each is not None and size_of(each) > 0:
+                draft.scale(each, context.replicas)
+        return
+    share, whole = size_of(new), size_of(new) + size_of(stable)
+    counts = replicas.approximate_weight(context.replicas, share, whole, context.limits.surge)
+    draft.scale(stable, counts.stable)
+    draft.scale(new, counts.canary)
+
+
+def _next_counts(context: RolloutContext) -> Counts:
+    new, stable = context.new, context.separate_stable
+    return replicas.next_counts(
+        context.replicas,
+        _weight(context),
+        context.limits,
+        new=_size(new) if new is not None else None,
+        stable=_size(stable) if stable is not None else None,
+        others_spec=sum(size_of(each) for each in context.others),
+    )
+
+
+def _weight(context: RolloutContext) -> int:
+    """Return the weight that the pods are to represent now, of 100."""
+    status = context.status
+    return replicas.desired_weight(
+        [step.set_weight for step in context.steps],
+        context.step_index or 0,
+        goes_full=status.promote_full or not status.stable_rs or context.is_fully_promoted,
+        is_aborted=status.abort,
+    )
+
+
+def _is_at_target(context: RolloutContext) -> bool:
+    """Tell whether the pods represent the current weight: nothing is left to move and the canary is available.
+
+    Availability of the stable side does not matter, its terminating pods do: they may still be getting traffic.
+    """
+    counts = _next_counts(context)
+    new, stable = context.new, context.stable
+    return (
+        new is not None
+        and stable is not None
+        and replicas.is_new_at_target(_size(new), counts.canary, _threshold(context))
+        and replicas.is_stable_at_target(size_of(stable), stable.status.replicas, counts.stable)
+        and count_available(context.others) == 0
+    )
+
+
+def _threshold(context: RolloutContext) -> ProgressThreshold | None:
+    wanted = context.canary.replica_progress_threshold if context.canary is not None else None
+    if wanted is None:
+        return None
+    # Whatever is not a percentage is a number of pods.
+    return ProgressThreshold("Percent" if wanted.type == names.PROGRESS_PERCENT else "Pods", wanted.value)
+
+
+def _size(replica_set: ReplicaSet) -> Size:
+    return Size(spec=size_of(replica_set), available=replica_set.status.available_replicas)

@@ -1,0 +1,45 @@
+"""What a Rollout may ask for that this version does not do yet.
+
+Half of a strategy would be worse than none: a canary whose router is ignored gets no traffic, or all of it. So a
+Rollout that uses any of this is frozen as it is, like one with an invalid spec, and says which field is to blame.
+"""
+
+from collections.abc import Iterator
+
+from prograde.api.rollout import CanaryStrategy, RolloutSpec
+
+__all__ = ["unsupported_field"]
+
+
+def unsupported_field(spec: RolloutSpec) -> str:
+    """Return the path of the first field that this version cannot honour; empty when there is none."""
+    return next(_fields(spec), "")
+
+
+def _fields(spec: RolloutSpec) -> Iterator[str]:
+    if spec.workload_ref is not None:
+        yield "spec.workloadRef"
+    if spec.strategy.canary is not None:
+        yield from _canary_fields(spec.strategy.canary)
+    blue_green = spec.strategy.blue_green
+    if blue_green is not None:
+        # An analysis without templates counts as not configured, here and below.
+        if blue_green.pre_promotion_analysis is not None and blue_green.pre_promotion_analysis.templates:
+            yield "spec.strategy.blueGreen.prePromotionAnalysis"
+        if blue_green.post_promotion_analysis is not None and blue_green.post_promotion_analysis.templates:
+            yield "spec.strategy.blueGreen.postPromotionAnalysis"
+
+
+def _canary_fields(canary: CanaryStrategy) -> Iterator[str]:
+    path = "spec.strategy.canary"
+    if canary.traffic_routing is not None:
+        yield f"{path}.trafficRouting"
+    if canary.analysis is not None and canary.analysis.templates:
+        yield f"{path}.analysis"
+    for index, step in enumerate(canary.steps):
+        if step.analysis is not None and step.analysis.templates:
+            yield f"{path}.steps[{index}].analysis"
+        if step.experiment is not None:
+            yield f"{path}.steps[{index}].experiment"
+        if step.plugin is not None:
+            yield f"{path}.steps[{index}].plugin"

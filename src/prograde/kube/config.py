@@ -166,7 +166,7 @@ def load_kubeconfig(
             config=next((ext.extension for ext in cluster.extensions or () if ext.name == EXEC_EXTENSION), None),
         )
         credentials = _credentials_of(user, user_where, info, environ, now, is_interactive)
-    elif user != User():
+    elif msgspec.structs.replace(user, as_user="", as_uid="", as_groups=None, as_user_extra=None) != User():
         logger.warning("%s: credentials are not sent over plain HTTP", server)
     return ConnectionConfig(
         server=server,
@@ -305,7 +305,7 @@ def _names(entries: Mapping[str, object]) -> str:
 
 
 def _server_url(cluster: Cluster, user: User, where: str) -> str:
-    server = cluster.server.rstrip("/")
+    server = cluster.server
     if not server:
         raise ConfigError(f"{where}.server: empty: give the URL of the API server")
     if "://" not in server:
@@ -324,7 +324,7 @@ def _server_url(cluster: Cluster, user: User, where: str) -> str:
         is_usable = False
     if not is_usable:
         raise ConfigError(f"{where}.server: {cluster.server!r} is not an http or https URL")
-    return server
+    return server.rstrip("/")
 
 
 def _tls_of(cluster: Cluster, where: str) -> TlsConfig:

@@ -30,7 +30,7 @@ from prograde.api import defaults, names, podtemplate
 from prograde.api.meta import find_condition
 from prograde.api.rollout import RolloutStatus
 from prograde.api.scalars import go_quote, whole_seconds
-from prograde.core.plan import PatchRollout, Plan, Wait, WaitReason
+from prograde.core.plan import AdoptReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, Wait, WaitReason
 from prograde.core.rollout import bluegreen, canary, revisions, waits
 from prograde.core.rollout.conditions import (
     blocks_progress_deadline,
@@ -132,7 +132,7 @@ def _look_again_at_progress_deadline(context: RolloutContext, draft: Draft, stat
 
 
 def _claim(claimed: revisions.Claim) -> RolloutPlan:
-    changed = (*claimed.adopt, *claimed.release)
+    changed: tuple[AdoptReplicaSet | ReleaseReplicaSet, ...] = (*claimed.adopt, *claimed.release)
     listed = ", ".join(each.name for each in changed)
     wait = Wait(reason=WaitReason.OBSERVATION, message=f"the owner of ReplicaSets changes: {listed}")
     return Plan(groups=(changed,), waits=(wait,))

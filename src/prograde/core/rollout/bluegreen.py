@@ -106,7 +106,7 @@ def _take_back_traffic_on_abort(context: RolloutContext, draft: Draft, gates: Bl
     """
     stable = context.stable
     active = draft.service(gates.strategy.active_service)
-    if not context.status.abort or context.halted_by or stable is None or active is None:
+    if not draft.is_aborted or context.halted_by or stable is None or active is None:
         return
     if gates.selected_hash == hash_of(stable):
         return
@@ -129,7 +129,7 @@ def _switch_to_new(context: RolloutContext, draft: Draft, gates: BlueGreenGates)
     Tells whether it does so in this plan.
     """
     new, active = context.new, draft.service(gates.strategy.active_service)
-    if new is None or active is None or context.halted_by or context.status.abort:
+    if new is None or active is None or context.halted_by or draft.is_aborted:
         return False
     if not gates.is_ready or not gates.is_saturated:
         if gates.is_ready and gates.is_open and gates.wanted != context.replicas:
@@ -227,7 +227,7 @@ def _pause_before_switch(context: RolloutContext, draft: Draft, gates: BlueGreen
     While a pod is missing the pause is neither begun nor ended, so that a person never finds it over before there was
     something to look at.
     """
-    if context.status.abort or context.halted_by or not gates.is_ready:
+    if draft.is_aborted or context.halted_by or not gates.is_ready:
         return
     if gates.is_fast_tracked or gates.pause_state == "not needed":
         draft.end_pause(names.PAUSE_BLUE_GREEN)
@@ -258,8 +258,7 @@ def _waiting_for_resume(context: RolloutContext, gates: BlueGreenGates) -> Wait:
         object=f"Rollout {name}",
         field=f"spec.strategy.blueGreen.{'autoPromotionSeconds' if is_timed else 'autoPromotionEnabled'}",
         since=began,
-        # The pause is over strictly after its end; to look again at that very instant would find it running.
-        until=until if until is None or until > context.now else context.now + timedelta(seconds=1),
+        until=until,
         remedy=f"prograde promote {name}",
     )
 

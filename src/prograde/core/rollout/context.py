@@ -190,7 +190,12 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def is_new_within_delay(self) -> bool:
-        """The new ReplicaSet was taken out of service so recently that its scale-down deadline is still to come."""
+        """The new ReplicaSet was taken out of service so recently that its scale-down deadline is still to come.
+
+        A deadline that comes from aborting this very revision says nothing for it.
+        """
+        if self.status.aborted_at is not None and not self.is_template_changed:
+            return False
         deadline = scale_down_deadline_of(self.new) if self.new is not None else None
         return deadline is not None and deadline.at is not None and not deadline.is_over(self.now)
 

@@ -8,6 +8,8 @@ import pytest
 from prograde.api import codec, crd
 from prograde.api.manifests import Document, check_fields, decode_document, load_documents
 from prograde.api.rollout import Rollout
+from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.core.rollout.unsupported import unsupported_field
 from prograde.sandbox.schema import Schema
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -57,6 +59,11 @@ def test_the_schema_accepts_a_rollout_and_removes_nothing(name: str) -> None:
         (port,) = container["ports"]
         assert port.pop("protocol") == "TCP"
         assert result.obj == value
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_this_version_can_do_all_that_an_example_asks_for(name: str) -> None:
+    assert unsupported_field(RolloutSnapshot(rollout=rollout_of(name))) == ""
 
 
 @pytest.mark.parametrize("name", FILES)

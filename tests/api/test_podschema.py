@@ -7,6 +7,7 @@ import pytest
 
 from prograde.api import podschema
 from prograde.api.podschema import Schema, TypeTable
+from prograde.api.podtemplate.fields import TYPES as HASHED_TYPES
 
 TOY = """
 # Inner: Something inside.
@@ -296,6 +297,16 @@ def test_quantities_are_numbers_or_strings_of_the_quantity_form() -> None:
     assert cpu["x-kubernetes-int-or-string"] is True
     assert "Ki" not in cpu["pattern"]  # the units are spelled as a class of prefixes
     assert "[KMGTPE]i" in cpu["pattern"]
+
+
+@pytest.mark.parametrize("name", [name for name in podschema.type_names() if name in HASHED_TYPES])
+def test_what_may_be_written_in_a_template_is_what_the_hash_knows(name: str) -> None:
+    fields = set(podschema.type_schema(name)["properties"])
+    hashed = {field.name for field in HASHED_TYPES[name]}
+    if name == "ObjectMeta":  # the hash knows only what a template may carry
+        assert hashed < fields
+    else:
+        assert hashed == fields
 
 
 def test_a_job_template_holds_a_complete_pod_template() -> None:

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from prograde.api.scalars import go_quote
 from prograde.api.syntax import dns_label_errors, dns_subdomain_errors
+from prograde.sandbox.causes import forbidden, immutable, invalid, not_supported, required
 from prograde.sandbox.errors import Cause
 from prograde.sandbox.kinds import Column, Kind, Object, ScalePaths
-from prograde.sandbox.metadata import invalid, required
 from prograde.sandbox.registry import version_priority
 from prograde.sandbox.schema import OPEN, Schema
 
@@ -57,10 +56,8 @@ def validate(crd: Object, old: Object | None = None) -> list[Cause]:
     spec: Mapping[str, Any] = crd.get("spec") or {}
     causes = [*_group_causes(crd, spec), *_names_causes(spec), *_versions_causes(spec)]
     if spec.get("scope") not in ("Cluster", "Namespaced"):
-        supported = 'supported values: "Cluster", "Namespaced"'
         if spec.get("scope"):
-            message = f"Unsupported value: {go_quote(str(spec['scope']))}: {supported}"
-            causes.append(Cause(reason="FieldValueNotSupported", message=message, field="spec.scope"))
+            causes.append(not_supported("spec.scope", spec["scope"], "Cluster", "Namespaced"))
         else:
             causes.append(required("spec.scope"))
     conversion = spec.get("conversion") or {}
@@ -302,13 +299,10 @@ def _versions_causes(spec: Mapping[str, Any]) -> Iterator[Cause]:
     if not versions:
         yield required("spec.versions", "must have at least one version")
         return
+    names = [version.get("name") or "" for version in versions]
     storing = [version for version in versions if version.get("storage")]
     if len(storing) != 1:
-        yield Cause(
-            reason="FieldValueInvalid",
-            message="Invalid value: must have exactly one version marked as storage version",
-            field="spec.versions",
-        )
+        yield invalid("spec.versions", names, "must have exactly one version marked as storage version")
     seen: set[str] = set()
     for index, version in enumerate(versions):
         field = f"spec.versions[{index}]"
@@ -316,11 +310,7 @@ def _versions_causes(spec: Mapping[str, Any]) -> Iterator[Cause]:
         if dns_label_errors(name):
             yield invalid(f"{field}.name", name, "must be a DNS label such as v1alpha1")
         if name in seen:
-            yield Cause(
-                reason="FieldValueInvalid",
-                message="Invalid value: must contain unique version names",
-                field="spec.versions",
-            )
+            yield invalid("spec.versions", names, "must contain unique version names")
         seen.add(name)
         yield from _version_causes(version, field, keeps_unknown=bool(spec.get("preserveUnknownFields")))
 
@@ -364,8 +354,7 @@ def _structural_causes(raw: Any, field: str) -> Iterator[Cause]:
         yield required(f"{field}.x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
     additional = raw.get("additionalProperties")
     if raw.get("properties") and isinstance(additional, dict):
-        message = "Forbidden: additionalProperties and properties are mutual exclusive"
-        yield Cause(reason="FieldValueForbidden", message=message, field=f"{field}.additionalProperties")
+        yield forbidden(f"{field}.additionalProperties", "additionalProperties and properties are mutual exclusive")
     for name, child in (raw.get("properties") or {}).items():
         yield from _structural_causes(child, f"{field}.properties[{name}]")
     if "items" in raw:
@@ -383,7 +372,7 @@ def _change_causes(spec: Mapping[str, Any], old: Object) -> Iterator[Cause]:
         for member in path.split("."):
             old_value, new_value = (old_value or {}).get(member), (new_value or {}).get(member)
         if old_value != new_value:
-            yield invalid(f"spec.{path}", str(new_value or ""), "field is immutable")
+            yield immutable(f"spec.{path}", new_value)
     offered = {version.get("name") for version in spec.get("versions") or ()}
     for index, name in enumerate((old.get("status") or {}).get("storedVersions") or ()):
         if name not in offered:

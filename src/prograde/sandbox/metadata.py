@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prograde.api.scalars import go_quote
 from prograde.api.syntax import dns_label_errors, dns_subdomain_errors, label_key_errors, label_value_errors
+from prograde.sandbox.causes import forbidden, invalid, required
 from prograde.sandbox.errors import Cause
 from prograde.sandbox.kinds import Kind, Object
 
-__all__ = ["ANNOTATIONS_BYTES_MAX", "invalid", "label_causes", "required", "validate_metadata"]
+__all__ = ["ANNOTATIONS_BYTES_MAX", "label_causes", "validate_metadata"]
 
 ANNOTATIONS_BYTES_MAX = 262_144
 """All keys and values of an object's annotations together; the API server's own limit."""
@@ -37,17 +37,6 @@ def validate_metadata(kind: Kind, new: Object, old: Object | None = None) -> lis
     causes += _owner_causes(metadata.get("ownerReferences") or [])
     causes += _finalizer_causes(metadata, (old or {}).get("metadata") or {})
     return causes
-
-
-def invalid(field: str, value: str, problem: str) -> Cause:
-    """Return the cause for a text with a `problem`."""
-    return Cause(reason="FieldValueInvalid", message=f"Invalid value: {go_quote(value)}: {problem}", field=field)
-
-
-def required(field: str, detail: str = "") -> Cause:
-    """Return the cause for a value that is missing."""
-    message = f"Required value: {detail}" if detail else "Required value"
-    return Cause(reason="FieldValueRequired", message=message, field=field)
 
 
 def label_causes(labels: Mapping[str, str], field: str) -> Iterator[Cause]:
@@ -120,8 +109,8 @@ def _owner_causes(references: list[Mapping[str, Any]]) -> Iterator[Cause]:
                 yield required(f"metadata.ownerReferences[{index}].{member}", "must not be empty")
         controllers += reference.get("controller") is True
     if controllers > 1:
-        message = "Invalid value: only one reference can have Controller set to true"
-        yield Cause(reason="FieldValueInvalid", message=message, field="metadata.ownerReferences")
+        problem = "Only one reference can have Controller set to true"
+        yield invalid("metadata.ownerReferences", references, problem)
 
 
 def _finalizer_causes(metadata: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[Cause]:
@@ -138,9 +127,7 @@ def _finalizer_causes(metadata: Mapping[str, Any], old: Mapping[str, Any]) -> It
     added = sorted(set(finalizers) - set(old.get("finalizers") or []))
     if old.get("deletionTimestamp") and added:
         listed = ", ".join(f'"{each}"' for each in added)
-        yield Cause(
-            reason="FieldValueForbidden",
-            message="Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
-            f"[]string{{{listed}}}",
-            field="metadata.finalizers",
+        yield forbidden(
+            "metadata.finalizers",
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}",
         )

@@ -329,4 +329,5 @@ def _rest() -> Iterator[Kind]:
         has_status=True,
         has_generation=True,
         categories=("api-extensions",),
+        strategy=strategy.CUSTOM_RESOURCE_DEFINITION,
     )

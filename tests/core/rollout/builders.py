@@ -1,8 +1,8 @@
 """Builders of snapshots, and a small world in which plans are carried out at once and pods obey.
 
-`World` holds one Rollout and its relatives as the API server would. Plans are applied through the very patches that they
-carry, with the versions they name, so a plan that would conflict or write nonsense fails here too. Pods do what the
-test says: `World.settle_pods` makes every ReplicaSet complete, except those whose image is in `broken_images`.
+`World` holds one Rollout and its relatives as the API server would. Plans are applied through the very patches that
+they carry, with the versions they name, so a plan that would conflict or write nonsense fails here too. Pods do what
+the test says: `World.settle_pods` makes every ReplicaSet complete, except those whose image is in `broken_images`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -264,7 +264,7 @@ def progressing(reason: str, status: str = "True", *, message: str = "", ago: ti
     return condition(names.CONDITION_PROGRESSING, status, reason, message=message, ago=ago)
 
 
-# ---- The world --------------------------------------------------------------------------------------------------------
+# ---- The world --------------------------------------------------------------------------------------------------
 
 
 class Conflict(Exception):
@@ -293,7 +293,7 @@ class World:
         self.create_failure: CreateFailure | None = None
         self._version = 100
 
-    # ---- What a test does to it -----------------------------------------------------------------------------------
+    # ---- What a test does to it ---------------------------------------------------------------------------------
 
     def tick(self, seconds: float = 1) -> None:
         self.now += timedelta(seconds=seconds)
@@ -339,7 +339,7 @@ class World:
                 self.replica_sets[name] = replace(each, status=status)
         return changed
 
-    # ---- What the controller does -------------------------------------------------------------------------------------
+    # ---- What the controller does -------------------------------------------------------------------------------
 
     def snapshot(self) -> RolloutSnapshot:
         return RolloutSnapshot(
@@ -397,7 +397,7 @@ class World:
         self.run()
         assert self.rollout.status.phase == phase, self.rollout.status.message
 
-    # ---- What a test looks at ------------------------------------------------------------------------------------------
+    # ---- What a test looks at -----------------------------------------------------------------------------------
 
     @property
     def status(self) -> RolloutStatus:
@@ -436,7 +436,7 @@ class World:
     def selected(self, service_name: str) -> str:
         return self.services[service_name].spec.selector.get(names.POD_TEMPLATE_HASH_LABEL, "")
 
-    # ---- The API server --------------------------------------------------------------------------------------------------
+    # ---- The API server -----------------------------------------------------------------------------------------
 
     def _next(self) -> str:
         self._version += 1
@@ -522,6 +522,13 @@ class World:
     def _patch_pod(target: Pod, action: PatchPodMetadata) -> Pod:
         merged = merged_into(msgspec.json.decode(msgspec.json.encode(target)), action.merge_patch())
         return msgspec.json.decode(msgspec.json.encode(merged), type=Pod)
+
+
+Run = TypeVar("Run", AnalysisRun, Experiment)
+
+
+def _terminated(run: Run, name: str) -> Run:
+    return replace(run, spec=replace(run.spec, terminate=True)) if run.metadata.name == name else run
 
 
 def merged_into(value: Any, patch: Any) -> Any:

@@ -134,6 +134,11 @@ class Draft:
         self.patch_replica_set(replica_set, replicas=replicas, annotations=annotations, events=(event,))
         return True
 
+    def size_after(self, replica_set: ReplicaSet) -> int:
+        """Return how many pods it asks for once this plan is carried out."""
+        patch = self._replica_set_patches.get(replica_set.metadata.name)
+        return size_of(replica_set) if patch is None or patch.replicas is None else patch.replicas
+
     def hold(self, replica_set: ReplicaSet) -> None:
         """Keep its size but record the Rollout's, so that a change of `spec.replicas` counts as dealt with."""
         self.scale(replica_set, size_of(replica_set), keeps_deadline=True)

@@ -15,7 +15,8 @@ from prograde.api.workloads import ReplicaSet
 from prograde.core.plan import Wait, WaitReason
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
-from prograde.core.rollout.replicasets import size_of
+from prograde.core.rollout.replicasets import scale_down_deadline_of
+from prograde.core.rollout.steps import step_text
 
 __all__ = ["explain"]
 
@@ -26,7 +27,7 @@ def explain(context: RolloutContext, draft: Draft, status: RolloutStatus) -> tup
     """Return the reasons why the Rollout is not healthy after this plan, the most important one first."""
     if status.phase == names.PHASE_HEALTHY:
         return ()
-    waits = [*draft.waits, *_waits_of_people(context, status), *_waits_for_pods(context, status)]
+    waits = [*draft.waits, *_waits_of_people(context, status), *_waits_for_pods(context, draft, status)]
     if not waits:
         waits.append(_fallback(context, status))
     unique = list(dict.fromkeys(waits))
@@ -77,7 +78,7 @@ def _waits_of_people(context: RolloutContext, status: RolloutStatus) -> Iterator
             )
 
 
-def _waits_for_pods(context: RolloutContext, status: RolloutStatus) -> Iterator[Wait]:
+def _waits_for_pods(context: RolloutContext, draft: Draft, status: RolloutStatus) -> Iterator[Wait]:
     """Yield what is missing or too much, new revision first."""
     progressing = find_condition(status.conditions, names.CONDITION_PROGRESSING)
     since = progressing.last_update_time if progressing is not None else None
@@ -90,37 +91,36 @@ def _waits_for_pods(context: RolloutContext, status: RolloutStatus) -> Iterator[
             field="status.conditions[ReplicaFailure]",
             since=failure.last_transition_time,
         )
-    if context.new is not None:
-        yield from _waits_for(context, context.new, since)
-    if context.separate_stable is not None:
-        yield from _waits_for(context, context.separate_stable, since)
+    for each in (context.new, context.separate_stable):
+        if each is not None:
+            yield from _waits_for(context, each, draft.size_after(each), since)
     for each in context.others:
-        actual = each.status.replicas
-        if actual > 0:
+        if each.status.replicas > 0 and scale_down_deadline_of(each) is None:
             yield Wait(
                 reason=WaitReason.PODS_TERMINATING,
-                message=f"{actual} pods of superseded ReplicaSet {each.metadata.name} are still there",
+                message=f"{_pods(each.status.replicas)} of the superseded ReplicaSet {each.metadata.name} must go",
                 object=f"ReplicaSet {each.metadata.name}",
                 field="status.replicas",
                 since=since,
             )
 
 
-def _waits_for(context: RolloutContext, replica_set: ReplicaSet, since: datetime | None) -> Iterator[Wait]:
-    name, wanted, found = replica_set.metadata.name, size_of(replica_set), replica_set.status
+def _waits_for(context: RolloutContext, replica_set: ReplicaSet, wanted: int, since: datetime | None) -> Iterator[Wait]:
+    """Yield what distinguishes one ReplicaSet from `wanted` available pods; its own size may just be changing."""
+    name, found = replica_set.metadata.name, replica_set.status
     if found.replicas < wanted:
         yield Wait(
             reason=WaitReason.PODS_NOT_CREATED,
-            message=f"ReplicaSet {name} has {found.replicas} of {wanted} pods",
+            message=f"ReplicaSet {name} has {found.replicas} of {_pods(wanted)}",
             object=f"ReplicaSet {name}",
             field="status.replicas",
             since=since,
         )
     if found.available_replicas < min(wanted, found.replicas):
-        message = f"ReplicaSet {name} has {found.available_replicas} of {wanted} pods available"
+        message = f"ReplicaSet {name} has {found.available_replicas} of {_pods(wanted)} available"
         settling = found.ready_replicas - found.available_replicas
         if settling > 0 and context.spec.min_ready_seconds:
-            message += f"; {settling} are ready and have to stay so for {context.spec.min_ready_seconds} s"
+            message += f"; {settling} ready, to stay so for {context.spec.min_ready_seconds} s (minReadySeconds)"
         yield Wait(
             reason=WaitReason.PODS_NOT_AVAILABLE,
             message=message,
@@ -132,18 +132,26 @@ def _waits_for(context: RolloutContext, replica_set: ReplicaSet, since: datetime
     if found.replicas > wanted:
         yield Wait(
             reason=WaitReason.PODS_TERMINATING,
-            message=f"ReplicaSet {name} has {found.replicas} pods and is to have {wanted}",
+            message=f"ReplicaSet {name} has {_pods(found.replicas)} and is to have {wanted}",
             object=f"ReplicaSet {name}",
             field="status.replicas",
             since=since,
         )
 
 
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
+
+
 def _fallback(context: RolloutContext, status: RolloutStatus) -> Wait:
-    """Say that this plan's own effect has to be seen first, or what the phase says."""
+    """Say what comes next when nothing stands in its way but that this plan's effect has to be seen first."""
+    message = status.message or "the change has to be observed"
+    index = status.current_step_index
+    if index is not None and index < len(context.steps):
+        message = f"step {index + 1}/{len(context.steps)} is next: {step_text(context.steps[index])}"
     return Wait(
         reason=WaitReason.OBSERVATION,
-        message=f"{status.message or 'the change'}; the next look at the cluster goes on",
+        message=message,
         object=f"Rollout {context.rollout.metadata.name}",
         field="status",
     )

@@ -232,8 +232,9 @@ def _prepare_namespace(new: Object, context: WriteContext) -> None:
 
 
 def _prepare_namespace_update(old: Object, new: Object, context: WriteContext) -> None:
-    """Keep the finalizers, which only the ``finalize`` sub-resource changes, and the label with the name."""
-    new["spec"] = old.get("spec") or {}
+    """Keep the label with the name, and the finalizers until the namespace is on its way out."""
+    if not new["metadata"].get("deletionTimestamp"):
+        new["spec"] = old.get("spec") or {}
     _label_namespace(new)
 
 

@@ -14,7 +14,7 @@ from prograde.api.podschema.notation import TypeTable
 from prograde.sandbox.builtins import cluster_types, policy_types, workload_types
 from prograde.sandbox.schema import OPEN, Schema
 
-__all__ = ["object_schema", "schema_of"]
+__all__ = ["named_types", "object_schema", "schema_of"]
 
 _TYPE_NAMES: Mapping[tuple[str, str, str], str] = {
     ("autoscaling", "v1", "HorizontalPodAutoscaler"): "HorizontalPodAutoscalerV1",
@@ -42,6 +42,14 @@ def object_schema(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
     own = {name: value for name, value in (fields.get("properties") or {}).items() if name not in whole}
     return {**fields, "properties": {**whole, **own}}
+
+
+@functools.cache
+def named_types() -> Mapping[int, tuple[str, Mapping[str, Any]]]:
+    """Return identity of the properties -> (name, schema) of every type, so that documents can refer to types."""
+    types = _types()
+    schemas = ((name, types.schema(name)) for name in types.names)
+    return {id(schema["properties"]): (name, schema) for name, schema in schemas}
 
 
 @functools.cache

@@ -54,7 +54,7 @@ def retire(
             continue
         waiting += 1
         if deadline is None or deadline.at is None:
-            until = draft.context.now + delay
+            until = draft.context.stamp + delay
             draft.set_deadline(replica_set, until)
         else:
             until = deadline.at
@@ -77,7 +77,7 @@ def hold_after_abort(
         return draft.scale(new, 0, keeps_deadline=True)
     draft.hold(new)
     if deadline is None and is_stable_complete and not has_traffic:
-        until = draft.context.now + delay
+        until = draft.context.stamp + delay
         draft.set_deadline(new, until)
     elif deadline is not None and deadline.at is not None and not deadline.is_over(draft.context.now):
         until = deadline.at

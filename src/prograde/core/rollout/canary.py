@@ -53,8 +53,8 @@ def decide(context: RolloutContext, draft: Draft) -> RolloutStatus | None:
 
 def scale_only(context: RolloutContext, draft: Draft) -> RolloutStatus:
     """Follow a change of `spec.replicas` and nothing else; all but two counts of the status stay as they are."""
-    if context.halted_by:
-        _follow_while_halted(context, draft)
+    if context.halted_by or context.is_template_changed or context.are_steps_changed:
+        _keep_proportion(context, draft)
     else:
         _scale(context, draft)
     return msgspec.structs.replace(
@@ -188,11 +188,12 @@ def _scale_others(context: RolloutContext, draft: Draft) -> bool:
     return is_moving
 
 
-def _follow_while_halted(context: RolloutContext, draft: Draft) -> None:
+def _keep_proportion(context: RolloutContext, draft: Draft) -> None:
     """Bring new and stable to the changed number of pods in the proportion that they have.
 
-    Being halted forbids progress, not capacity: an autoscaler may go on working while a person thinks. Argo Rollouts
-    scales nothing in this state, and so never gets out of it.
+    Being halted forbids progress, not capacity: an autoscaler may go on working while a person thinks. (Argo Rollouts
+    scales nothing in this state, and so never gets out of it.) And as long as a changed template or changed steps have
+    not been observed, the step index speaks of something else, so that no weight can be read from it.
     """
     new, stable = context.new, context.separate_stable
     if stable is None or new is None:

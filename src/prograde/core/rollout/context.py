@@ -120,18 +120,21 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def step_index(self) -> int | None:
-        """The index of the current step, the number of steps when all are done, None without steps."""
+        """The index of the current step, the number of steps when all are done, None without steps.
+
+        Whatever somebody has written there is brought within these bounds.
+        """
         if not self.steps:
             return None
-        return self.status.current_step_index or 0
+        return max(0, min(self.status.current_step_index or 0, len(self.steps)))
 
     @property
     def step(self) -> CanaryStep | None:
-        """The current step; None without steps, when all are done, or when the index points beyond them."""
+        """The current step; None without steps and when all are done."""
         index = self.step_index
-        return None if index is None or not 0 <= index < len(self.steps) else self.steps[index]
+        return None if index is None or index == len(self.steps) else self.steps[index]
 
-    # ---- What kind of update this is ------------------------------------------------------------------------------
+    # ---- What kind of update this is ----------------------------------------------------------------------------
 
     @property
     def is_fully_promoted(self) -> bool:
@@ -199,7 +202,7 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         deadline = scale_down_deadline_of(self.new) if self.new is not None else None
         return deadline is not None and deadline.at is not None and not deadline.is_over(self.now)
 
-    # ---- What forbids moving --------------------------------------------------------------------------------------
+    # ---- What forbids moving ------------------------------------------------------------------------------------
 
     @property
     def halted_by(self) -> str:

@@ -23,7 +23,7 @@ from tests.core.rollout.builders import (
 
 from prograde.api import names
 from prograde.api.analysis import AnalysisTemplateRef
-from prograde.api.meta import LabelSelector
+from prograde.api.meta import NO_RAW, LabelSelector, LabelSelectorRequirement
 from prograde.api.rollout import (
     BackgroundAnalysis,
     BlueGreenStatus,
@@ -39,8 +39,7 @@ from prograde.api.rollout import (
     WorkloadRef,
 )
 from prograde.core.plan import AdoptReplicaSet, CreateReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, WaitReason
-from prograde.core.rollout.planner import plan_rollout
-from prograde.core.rollout.snapshot import CreateFailure, RolloutSnapshot
+from prograde.core.rollout.snapshot import CreateFailure
 
 STEPS = CanaryStrategy(steps=(weight(20), pause()))
 
@@ -128,7 +127,8 @@ def test_a_rollout_that_needs_what_is_not_supported_is_frozen_and_names_the_fiel
 
 
 def test_a_workload_reference_is_not_supported_yet() -> None:
-    frozen = rollout(workload_ref=WorkloadRef(api_version="apps/v1", kind="Deployment", name="cart"))
+    reference = WorkloadRef(api_version="apps/v1", kind="Deployment", name="cart")
+    frozen = rollout(workload_ref=reference, template=NO_RAW, selector=None)
     plan = World(frozen).plan()
     assert plan.waits[0].field == "spec.workloadRef"
     assert not list(plan.actions)
@@ -142,44 +142,73 @@ def test_an_analysis_without_templates_counts_as_not_configured() -> None:
     assert "Rollout step 1/2 completed (analysis)" in [each.message for each in world.events]
 
 
-def invalid(world: World, text: str) -> RolloutSnapshot:
-    return replace(world.snapshot(), invalid_reference=text)
+def missing(name: str) -> str:
+    """Return the message about a canary Service that does not exist."""
+    text = f'spec.strategy.canary.canaryService: Invalid value: "{name}": service "{name}" not found'
+    return f'The Rollout "{NAME}" is invalid: {text}'
 
 
 def test_an_invalid_rollout_is_frozen_before_anything_is_claimed_or_created() -> None:
-    world = World(rollout(), replica_set(owners=(), size=3))
-    plan = plan_rollout(invalid(world, 'spec.x: Invalid value: "y": because'), NOW)
+    world = World(rollout(canary=CanaryStrategy(canary_service="a")), replica_set(owners=(), size=3))
+    plan = world.step()
     assert not list(plan.actions)
-    assert plan.status is not None
-    assert plan.status.conditions[-1].message == f'The Rollout "{NAME}" is invalid: spec.x: Invalid value: "y": because'
-    assert plan.status.observed_generation == "1"
     assert not plan.events
+    condition = world.condition("InvalidSpec")
+    assert condition is not None
+    assert (condition.status, condition.reason, condition.message) == ("True", "InvalidSpec", missing("a"))
+    assert world.status.observed_generation == "1"
+    assert (world.status.phase, world.status.message) == ("Degraded", f"InvalidSpec: {missing('a')}")
+    wait = plan.waits[0]
+    assert (wait.reason, wait.field) == (WaitReason.INVALID_SPEC, "spec.strategy.canary.canaryService")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"selector": None}, "spec.selector: Required value: Rollout has missing field '.spec.selector'"),
+        ({"selector": LabelSelector()}, "spec.selector: Invalid value: {}: empty selector is invalid for deployment"),
+        (
+            {"selector": LabelSelector(match_expressions=(LabelSelectorRequirement(key="a", operator="Is"),))},
+            'spec.selector.matchExpressions[0].operator: Invalid value: "Is": not a valid selector operator',
+        ),
+    ],
+)
+def test_a_selector_that_selects_nothing_or_everything_touches_no_replica_set(
+    changes: dict[str, object], text: str
+) -> None:
+    world = World(rollout(**changes), replica_set(size=3), replica_set("v2", owners=()))  # type: ignore[arg-type]
+    plan = world.step()
+    assert not list(plan.actions)
+    assert world.status.message == f'InvalidSpec: The Rollout "{NAME}" is invalid: {text}'
 
 
 def test_an_invalid_rollout_whose_error_is_the_same_as_before_is_not_written_again() -> None:
-    world = World(rollout())
-    world.apply(plan_rollout(invalid(world, "spec.x: because"), NOW))
-    plan = plan_rollout(invalid(world, "spec.x: because"), NOW + timedelta(minutes=1))
+    world = World(rollout(canary=CanaryStrategy(canary_service="a")))
+    world.step()
+    world.tick(60)
+    plan = world.plan()
     assert plan.writes_nothing
     assert plan.waits[0].since == NOW
-    assert plan.requeue_at == NOW + timedelta(minutes=1, seconds=20)
+    assert plan.requeue_at == NOW + timedelta(seconds=80)
 
 
 def test_another_error_replaces_the_condition_with_new_times() -> None:
-    world = World(rollout())
-    world.apply(plan_rollout(invalid(world, "spec.x: because"), NOW))
-    later = NOW + timedelta(minutes=1)
-    world.apply(plan_rollout(invalid(world, "spec.y: because"), later))
+    world = World(rollout(canary=CanaryStrategy(canary_service="a")))
+    world.step()
+    world.tick(60)
+    world.change_strategy(canary_service="b")
+    world.step()
     condition = world.condition("InvalidSpec")
     assert condition is not None
-    assert condition.last_transition_time == condition.last_update_time == later
-    assert "spec.y" in condition.message
+    assert condition.last_transition_time == condition.last_update_time == world.now
+    assert condition.message == missing("b")
 
 
-def test_the_condition_goes_when_the_rollout_is_valid_again() -> None:
+def test_the_condition_goes_when_the_service_turns_up() -> None:
     world = promoted()
-    world.apply(plan_rollout(invalid(world, "spec.x: because"), world.now))
-    assert world.status.phase == "Degraded"
+    world.change_strategy(canary_service="a")
+    world.run_to_phase("Degraded")
+    world.services["a"] = service("a")
     world.run_to_phase("Healthy")
     assert world.condition("InvalidSpec") is None
 
@@ -190,7 +219,8 @@ def test_an_attempt_stands_still_while_the_rollout_is_invalid() -> None:
     world.run()
     running = world.status.duration
     world.tick(100)
-    world.apply(plan_rollout(invalid(world, "spec.x: because"), world.now))
+    world.change_strategy(canary_service="a")
+    world.step()
     assert world.status.duration == running
 
 

@@ -30,6 +30,7 @@ from prograde.api import defaults, names, podtemplate
 from prograde.api.meta import find_condition
 from prograde.api.rollout import RolloutStatus
 from prograde.api.scalars import go_quote, whole_seconds
+from prograde.api.validation import References, validate_references, validate_rollout
 from prograde.core.plan import AdoptReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, Wait, WaitReason
 from prograde.core.rollout import bluegreen, canary, revisions, waits
 from prograde.core.rollout.conditions import (
@@ -207,12 +208,14 @@ class _Error(msgspec.Struct, frozen=True):
 
 def _first_error(snapshot: RolloutSnapshot) -> _Error | None:
     """Return the first reason not to touch the Rollout; None for a valid one. Everything that acts comes after this."""
-    if field := unsupported_field(snapshot.rollout.spec):
-        text = f"{field}: Forbidden: not yet supported by this version of Prograde"
-        return _Error(WaitReason.NOT_SUPPORTED, field, text)
-    if snapshot.invalid_reference:
-        return _Error(WaitReason.INVALID_SPEC, snapshot.invalid_reference.partition(":")[0], snapshot.invalid_reference)
-    return None
+    rollout = snapshot.rollout
+    errors = validate_rollout(rollout)
+    if not errors:
+        if field := unsupported_field(rollout.spec):
+            text = f"{field}: Forbidden: not yet supported by this version of Prograde"
+            return _Error(WaitReason.NOT_SUPPORTED, field, text)
+        errors = validate_references(rollout, References(services=snapshot.services))
+    return _Error(WaitReason.INVALID_SPEC, errors[0].path, str(errors[0])) if errors else None
 
 
 def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutPlan:

@@ -46,7 +46,5 @@ class RolloutSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Those whose controller is this Rollout."""
     experiments: tuple[Experiment, ...] = ()
     """Those whose controller is this Rollout."""
-    invalid_reference: str = ""
-    """The error text of a reference that validation found wrong outside of what this snapshot holds, or empty."""
     create_failure: CreateFailure | None = None
     resync_period: timedelta = RESYNC_PERIOD

@@ -184,6 +184,10 @@ class LeaderElector:
         while True:
             await asyncio.sleep(self._retry_seconds)
             assert self._renewed_at is not None
+            if not self.is_leader:
+                # The loop was held up for longer than the deadline. Somebody else may have started meanwhile.
+                logger.error("lease %s/%s: the process was held up past its deadline", self._namespace, self._name)
+                return
             try:
                 async with asyncio.timeout_at(self._renewed_at + self._renew_deadline_seconds):
                     while not await self._try_once():
@@ -205,7 +209,7 @@ class LeaderElector:
             async with asyncio.timeout(self._renew_deadline_seconds / 2):
                 holds = await self._take_or_renew(started_at)
         except (KubeError, TimeoutError) as err:
-            logger.warning("lease %s/%s: %s", self._namespace, self._name, err or "no answer in time")
+            logger.warning("lease %s/%s: %s", self._namespace, self._name, str(err) or "no answer in time")
             return False
         finally:
             self._report_leader()

@@ -29,8 +29,11 @@ ORPHANS = "orphans in "
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """The informers that decisions read; each must have `by_controller` as index ``controller`` (but Services), and
-    that of Rollouts `by_service` as index ``service``."""
+    """The informers that decisions read.
+
+    Those of ReplicaSets, AnalysisRuns and Experiments need `by_controller` as index ``controller``, that of Rollouts
+    `by_service` as index ``service``.
+    """
 
     rollouts: Informer[Rollout]
     replica_sets: Informer[ReplicaSet]
@@ -38,8 +41,11 @@ class Caches:
     analysis_runs: Informer[AnalysisRun]
     experiments: Informer[Experiment]
 
-    def all(self) -> Iterable[Informer[Rollout] | Informer[ReplicaSet] | Informer[Service] | Informer[AnalysisRun]]:
-        return (self.rollouts, self.replica_sets, self.services, self.analysis_runs)
+    @property
+    def all(
+        self,
+    ) -> tuple[Informer[Rollout], Informer[ReplicaSet], Informer[Service], Informer[AnalysisRun], Informer[Experiment]]:
+        return (self.rollouts, self.replica_sets, self.services, self.analysis_runs, self.experiments)
 
 
 def by_controller(obj: ApiObject) -> Iterable[str]:

@@ -1,8 +1,9 @@
-"""The reconciler of Services: hands changes to the Rollout that uses a Service, and tidies up behind the ones that left.
+"""The reconciler of Services: hands changes to the Rollout that uses a Service, and cleans up after those that left.
 
 A Service whose selector still holds the hash of a Rollout that no longer uses it would some day select no pods at all.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -47,10 +48,8 @@ class ServiceReconciler:
             self._enqueue_rollout(decision.rollout)
         if decision.action is not None:
             log.info("Cleaning the selector of a Service that no Rollout uses", extra=_about(key))
-            try:
+            with contextlib.suppress(NotFound):
                 await self._client.patch(SERVICES, key.namespace, key.name, decision.action.merge_patch())
-            except NotFound:
-                pass
         return Result.done()
 
     async def _manager_of(self, service: Service) -> Rollout | None:

@@ -28,7 +28,7 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     service_workers: int = 10
     qps: float = 40
     burst: int = 80
-    metrics_host: str = "0.0.0.0"
+    endpoint_host: str = "0.0.0.0"
     """Probes and scrapes come from outside the pod; tests and the demo bind loopback."""
     metrics_port: int = 8090
     healthz_port: int = 8080

@@ -1,0 +1,363 @@
+"""Wiring, leadership, start and graceful stop: what the controller process does besides reconciling.
+
+    run_controller ──▶ health and metrics endpoints ──▶ leader election ──▶ Controller.run
+                                                                               │
+                       informers, until all have their first list ◀────────────┤
+                       workers per queue, until told to stop      ◀────────────┘
+
+Only the leader watches and works. When leadership is lost everything stops at once and the process ends; whatever was
+cut short is found again by the next leader, because all state lives in the objects. A stop that was asked for lets the
+reconciles in hand finish, writes the events that are still queued, and gives the lease back.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from prograde import __version__
+from prograde.api.analysis import AnalysisRun
+from prograde.api.experiment import Experiment
+from prograde.api.meta import NamespacedName, key_of
+from prograde.api.names import (
+    EVENT_ROLLOUT_ADDED_TO_INFORMER,
+    EVENT_ROLLOUT_DELETED,
+    EVENT_SOURCE_COMPONENT,
+    EVENT_WARNING,
+    POD_TEMPLATE_HASH_LABEL,
+)
+from prograde.api.rollout import Rollout
+from prograde.api.workloads import ReplicaSet, Service
+from prograde.controller.expectations import Expectations
+from prograde.controller.gather import Caches, by_controller, by_service, rollout_of
+from prograde.controller.metrics import ControllerMetrics
+from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, REPLICA_SETS, ROLLOUTS, SERVICES
+from prograde.controller.rollouts import RolloutReconciler
+from prograde.controller.services import ServiceReconciler
+from prograde.controller.settings import ControllerSettings, instance_selector
+from prograde.controller.workers import BASE_DELAY_SECONDS, MAX_DELAY_SECONDS, Reconciler, run_workers
+from prograde.core.plan import Event
+from prograde.kube.client import Client
+from prograde.kube.events import EventRecorder, ObjectReference
+from prograde.kube.informer import Informer
+from prograde.kube.lease import LeaderElector, LeadershipLost
+from prograde.kube.resources import Resource
+from prograde.kube.transport import Transport
+from prograde.kube.workqueue import WorkQueue
+from prograde.telemetry.logs import fields
+from prograde.telemetry.server import serve_healthz, serve_metrics
+
+__all__ = ["Controller", "run_controller"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Rollout | ReplicaSet | Service | AnalysisRun | Experiment)
+
+
+class Controller:
+    """The part of the process that watches and works, on any transport and any event loop.
+
+    Args:
+        client: throttled; shared by informers and workers.
+        now: the wall clock, aware.
+        rng: spreads retries.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        settings: ControllerSettings,
+        metrics: ControllerMetrics,
+        recorder: EventRecorder,
+        *,
+        now: Callable[[], datetime],
+        rng: random.Random,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._metrics = metrics
+        self._recorder = recorder
+        self._rng = rng
+        self._expectations = Expectations()
+        self._rollout_queue = self._queue("Rollouts")
+        self._service_queue = self._queue("Services")
+        self.caches = self._make_caches()
+        rollouts = RolloutReconciler(
+            client,
+            self.caches,
+            self._expectations,
+            metrics,
+            now=now,
+            resync_period=settings.resync_period,
+            record=self._record,
+        )
+        services = ServiceReconciler(client, self.caches, self._rollout_queue.add)
+        self._rollouts = Reconciler(
+            "rollout",
+            self._rollout_queue,
+            rollouts.reconcile,
+            failed=lambda key: metrics.reconcile_error.inc(*key),
+            finished=lambda key, seconds: metrics.reconcile.observe(seconds, *key),
+        )
+        self._services = Reconciler("service", self._service_queue, services.reconcile)
+        metrics.collect_from(self.caches.rollouts.all, self.caches.analysis_runs.all, self.caches.experiments.all)
+        self._subscribe()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch and work until `stop` is set; then finish what is in hand, within the grace period.
+
+        When cancelled, everything ends at once.
+        """
+        log.info("Started controller", extra=fields(namespace=self._settings.namespace))
+        async with asyncio.TaskGroup() as group:
+            recording = group.create_task(self._recorder.run())
+            informers = [group.create_task(informer.run()) for informer in self.caches.all]
+            await asyncio.gather(*(informer.wait_synced() for informer in self.caches.all))
+            workers = [
+                group.create_task(run_workers(self._rollouts, self._settings.rollout_workers)),
+                group.create_task(run_workers(self._services, self._settings.service_workers)),
+            ]
+            await stop.wait()
+            log.info("Shutting down workers")
+            await self._drain()
+            for task in (*workers, *informers):
+                task.cancel()
+            self._recorder.close()
+            await recording
+
+    async def _drain(self) -> None:
+        """Let reconciles in hand finish. Waiting keys are not begun: the next leader looks at every object anyway."""
+        try:
+            async with asyncio.timeout(self._settings.grace_period.total_seconds()):
+                await asyncio.gather(self._rollout_queue.drain(), self._service_queue.drain())
+        except TimeoutError:
+            log.warning("Work in hand did not finish within %s and is cut short", self._settings.grace_period)
+
+    # --- wiring -----------------------------------------------------------------------------------------------------
+
+    def _queue(self, name: str) -> WorkQueue[NamespacedName]:
+        queue: WorkQueue[NamespacedName] = WorkQueue(
+            name,
+            base_delay_seconds=BASE_DELAY_SECONDS,
+            max_delay_seconds=MAX_DELAY_SECONDS,
+            observer=self._metrics.observe_queue(name),
+        )
+        self._metrics.watch_unfinished(name, queue.unfinished_seconds)
+        return queue
+
+    def _make_caches(self) -> Caches:
+        selector = instance_selector(self._settings.instance_id)
+        return Caches(
+            rollouts=Informer(
+                self._client,
+                ROLLOUTS,
+                msgspec.json.Decoder(Rollout).decode,
+                rng=self._rng,
+                namespace=self._settings.namespace,
+                label_selector=selector,
+                indexers={"service": by_service},
+                resync_seconds=self._settings.resync_period.total_seconds(),
+                on_undecodable=lambda failure: (
+                    self._rollout_queue.add(NamespacedName(*failure.key)) if failure.key else None
+                ),
+            ),
+            # Server-side: the ReplicaSets of Deployments never reach this process.
+            replica_sets=self._children(REPLICA_SETS, ReplicaSet, POD_TEMPLATE_HASH_LABEL),
+            services=Informer(
+                self._client,
+                SERVICES,
+                msgspec.json.Decoder(Service).decode,
+                rng=self._rng,
+                namespace=self._settings.namespace,
+            ),
+            analysis_runs=self._children(ANALYSIS_RUNS, AnalysisRun, selector),
+            experiments=self._children(EXPERIMENTS, Experiment, selector),
+        )
+
+    def _children(self, resource: Resource, kind: type[T], label_selector: str) -> Informer[T]:
+        return Informer(
+            self._client,
+            resource,
+            msgspec.json.Decoder(kind).decode,
+            rng=self._rng,
+            namespace=self._settings.namespace,
+            label_selector=label_selector,
+            indexers={"controller": by_controller},
+        )
+
+    def _subscribe(self) -> None:
+        self.caches.rollouts.subscribe(self._on_rollout)
+        self.caches.replica_sets.subscribe(self._on_replica_set)
+        self.caches.analysis_runs.subscribe(self._on_analysis_run)
+        self.caches.experiments.subscribe(self._on_experiment)
+        self.caches.services.subscribe(self._on_service)
+
+    # --- changes become keys ------------------------------------------------------------------------------------------
+
+    def _on_rollout(self, old: Rollout | None, new: Rollout | None) -> None:
+        if new is None:
+            assert old is not None
+            self._forget(old)
+            return
+        if old is None:
+            message = f"Rollout resource added to informer: {key_of(new)}"
+            self._record(new, Event(reason=EVENT_ROLLOUT_ADDED_TO_INFORMER, message=message))
+        else:
+            self._queue_services(set(by_service(old)) - set(by_service(new)))
+        # A resync hands out the same object twice; it can wait behind what has changed.
+        self._rollout_queue.add(key_of(new), urgent=old is not new)
+
+    def _forget(self, rollout: Rollout) -> None:
+        metadata = rollout.metadata
+        message = f"Rollout {metadata.name}/{metadata.namespace} is deleted."
+        self._record(rollout, Event(reason=EVENT_ROLLOUT_DELETED, message=message))
+        self._queue_services(by_service(rollout))
+        self._expectations.forget(key_of(rollout))
+        self._rollout_queue.forget(key_of(rollout))
+        self._metrics.forget(key_of(rollout))
+
+    def _on_replica_set(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
+        changed = new if new is not None else old
+        assert changed is not None
+        for owner in {rollout_of(each) for each in (old, new) if each is not None}:
+            if owner is None:
+                continue
+            if new is None:
+                self._expectations.settle(owner, REPLICA_SETS, changed.metadata.name)
+            self._rollout_queue.add(owner)
+
+    def _on_analysis_run(self, old: AnalysisRun | None, new: AnalysisRun | None) -> None:
+        if old is not None and new is not None and old.status.phase == new.status.phase:
+            return
+        self._enqueue_owner(new if new is not None else old)
+
+    def _on_experiment(self, old: Experiment | None, new: Experiment | None) -> None:
+        self._enqueue_owner(new if new is not None else old)
+
+    def _enqueue_owner(self, child: AnalysisRun | Experiment | None) -> None:
+        owner = rollout_of(child) if child is not None else None
+        if owner is not None:
+            self._rollout_queue.add(owner)
+
+    def _on_service(self, old: Service | None, new: Service | None) -> None:
+        service = new if new is not None else old
+        assert service is not None
+        key = key_of(service)
+        self._service_queue.add(key)
+        if old is None or new is None:
+            # It has appeared or vanished: Rollouts that name it may become valid or invalid.
+            for rollout in self.caches.rollouts.find("service", str(key)):
+                self._rollout_queue.add(key_of(rollout))
+
+    def _queue_services(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._service_queue.add(NamespacedName.parse(key))
+
+    def _record(self, rollout: Rollout, event: Event) -> None:
+        """Write an Event, count it, and mirror it in the log."""
+        metadata = rollout.metadata
+        about = ObjectReference(
+            api_version=Rollout.API_VERSION,
+            kind=Rollout.KIND,
+            namespace=metadata.namespace,
+            name=metadata.name,
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+        )
+        self._recorder.record(about, event.type, event.reason, event.message)
+        self._metrics.observe_event(rollout, event)
+        level = logging.WARNING if event.type == EVENT_WARNING else logging.INFO
+        shown = fields(namespace=metadata.namespace, rollout=metadata.name, event_reason=event.reason)
+        log.log(level, "%s", event.message, extra=shown)
+
+
+async def run_controller(
+    transport: Transport,
+    settings: ControllerSettings,
+    *,
+    identity: str,
+    now: Callable[[], datetime],
+    rng: random.Random,
+    stop: asyncio.Event,
+) -> None:
+    """Be a controller process until `stop` is set or leadership is lost.
+
+    Args:
+        identity: of this process in the election, unique: ``<hostname>_<uuid>``.
+
+    Raises:
+        PortInUse: the port of an endpoint is taken.
+        ValueError: the durations of the election do not fit together.
+    """
+    metrics = ControllerMetrics()
+
+    def client(qps: float) -> Client:
+        return Client(transport, qps=qps, burst=settings.burst, observer=metrics.observe_request, rng=rng)
+
+    # Three clients over one connection pool: neither events nor the work may hold up a renewal of the lease.
+    recorder = EventRecorder(client(settings.qps), component=EVENT_SOURCE_COMPONENT, now=now, rng=rng)
+    controller = Controller(client(settings.qps), settings, metrics, recorder, now=now, rng=rng)
+    about = fields(
+        version=f"v{__version__}",
+        namespace=settings.namespace,
+        instanceID=settings.instance_id,
+        metricsPort=settings.metrics_port,
+        healthzPort=settings.healthz_port,
+    )
+    log.info("Argo Rollouts controller starting", extra=about)
+    async with AsyncExitStack() as endpoints:
+        await endpoints.enter_async_context(serve_healthz(settings.endpoint_host, settings.healthz_port))
+        await endpoints.enter_async_context(
+            serve_metrics(settings.endpoint_host, settings.metrics_port, metrics.registry)
+        )
+        if not settings.leader_elect:
+            log.info("Leader election is turned off. Running in single-instance mode")
+            await controller.run(stop)
+            return
+        elector = LeaderElector(
+            client(0),
+            namespace=settings.own_namespace,
+            name=settings.lease_name,
+            identity=identity,
+            now=now,
+            rng=rng,
+            lease_duration=settings.lease_duration,
+            renew_deadline=settings.renew_deadline,
+            retry_period=settings.retry_period,
+            release=True,
+            on_new_leader=lambda leader: _log_leader(leader, identity),
+        )
+        await _lead(elector, controller, stop)
+    log.info("Exiting Main Run function")
+
+
+async def _lead(elector: LeaderElector, controller: Controller, stop: asyncio.Event) -> None:
+    """Work while leading. A stop ends the wait for leadership at once, and the work in an orderly way."""
+    election = asyncio.create_task(elector.run(lambda: controller.run(stop)))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({election, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not elector.is_leader and not election.done():
+            election.cancel()
+        await election
+    except LeadershipLost as err:
+        log.warning("OnStoppedLeading called, shutting down: %s (%s)", elector.identity, err)
+    except asyncio.CancelledError:
+        if not election.cancelled() or not stop.is_set():
+            raise
+    finally:
+        for task in (election, stopped):
+            task.cancel()
+        await asyncio.gather(election, stopped, return_exceptions=True)
+
+
+def _log_leader(leader: str, identity: str) -> None:
+    if leader == identity:
+        log.info("I am the new leader: %s", leader)
+    else:
+        log.info("New leader elected: %s", leader)

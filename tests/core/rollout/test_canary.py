@@ -739,3 +739,50 @@ def test_a_progress_condition_of_an_older_time_does_not_disturb_a_paused_canary(
         )
     )
     assert world.plan().writes_nothing
+
+
+# ---- When a weight is reached -----------------------------------------------------------------------------------
+
+
+def test_a_weight_is_not_reached_while_superseded_pods_keep_the_canary_from_growing() -> None:
+    """Even if those are not available, so that no traffic is theirs."""
+    world = promoted(CanaryStrategy(steps=(weight(10), pause()), max_surge=1, max_unavailable=0))
+    world.broken_images |= {"v2", "v3"}
+    world.set_image("v2")
+    world.run()
+    assert world.shape() == "10/1"
+    world.set_image("v3")
+    world.run()
+    assert world.shape() == "10/0/1"
+    assert world.status.current_step_index == 0
+
+
+def test_a_smaller_weight_is_not_reached_before_the_canary_has_shrunk() -> None:
+    """The canary has to keep its pods until the stable ones are available; until then the step waits."""
+    world = promoted(CanaryStrategy(steps=(weight(100), weight(0), pause()), max_surge=2, max_unavailable=0), 3)
+    world.set_image("v2")
+    for _ in range(20):
+        world.step()
+        world.settle_pods()
+        if world.status.current_step_index == 1:
+            break
+    assert world.shape() == "0/3"
+    world.broken_images.add("v1")
+    world.run()
+    assert world.shape() == "2/3"
+    assert world.status.current_step_index == 1
+    world.broken_images.clear()
+    world.settle_pods()
+    world.run_to_phase("Paused")
+    assert world.shape() == "3/0"
+
+
+def test_a_progress_threshold_is_measured_by_the_final_size_of_the_canary() -> None:
+    threshold = ReplicaProgressThreshold(type="Percent", value=50)
+    canary = CanaryStrategy(
+        steps=(weight(50), pause()), max_surge=1, max_unavailable=0, replica_progress_threshold=threshold
+    )
+    world = promoted(canary)
+    world.set_image("v2")
+    world.run_to_phase("Paused")
+    assert world.shape() == "5/5"

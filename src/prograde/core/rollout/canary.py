@@ -16,7 +16,7 @@ A canary with a traffic router, analysis, experiments or plugins is refused befo
 
 import msgspec
 
-from prograde.api import names
+from prograde.api import defaults, names
 from prograde.api.rollout import RolloutStatus
 from prograde.api.workloads import ReplicaSet
 from prograde.core.rollout import metadata, replicas, restart, revisions, runs, services, steps
@@ -233,15 +233,22 @@ def _weight(context: RolloutContext) -> int:
 def _is_at_target(context: RolloutContext) -> bool:
     """Tell whether the pods represent the current weight: nothing is left to move and the canary is available.
 
-    Availability of the stable side does not matter, its terminating pods do: they may still be getting traffic.
+    Availability of the stable side does not matter, its terminating pods do: they may still be getting traffic. The
+    canary is held to its final size and not, as in Argo Rollouts, to what the next move would make of it. Otherwise a
+    weight would count as reached while superseded pods, or pods that cannot be spared, still keep the canary from
+    growing or shrinking.
     """
-    counts = _next_counts(context)
-    new, stable = context.new, context.stable
+    new, stable = context.new, context.separate_stable
+    if new is None or stable is None:
+        return False
+    wanted = replicas.approximate_weight(
+        context.replicas, _weight(context), defaults.MAX_TRAFFIC_WEIGHT, context.limits.surge
+    ).canary
     return (
-        new is not None
-        and stable is not None
-        and replicas.is_new_at_target(_size(new), counts.canary, _threshold(context))
-        and replicas.is_stable_at_target(size_of(stable), stable.status.replicas, counts.stable)
+        size_of(new) == wanted
+        and replicas.is_new_at_target(_size(new), wanted, _threshold(context))
+        and replicas.is_stable_at_target(size_of(stable), stable.status.replicas, _next_counts(context).stable)
+        and not any(size_of(each) for each in context.others)
         and count_available(context.others) == 0
     )
 

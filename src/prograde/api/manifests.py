@@ -292,6 +292,9 @@ _WORDS: Final[dict[str, Any]] = {
 _PLAIN_INTEGER = re.compile(r"[-+]?(?:0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)")
 _PLAIN_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INTEGER_BITS_MAX: Final = 64
+_INTEGER_LENGTH_MAX: Final = 70
+"""Sign, prefix and 64 binary digits; anything longer is a float."""
+
 _EXACT_FLOAT_MAX: Final = 1e21
 """From here on JSON writers use exponents, and a number is no integer any more."""
 
@@ -303,11 +306,13 @@ def resolve_plain(text: str) -> Any:
     if not text[0].isascii() or text[0] not in "+-.0123456789":
         return text
     number = text.replace("_", "")
-    if _PLAIN_INTEGER.fullmatch(number):
+    if len(number) <= _INTEGER_LENGTH_MAX and _PLAIN_INTEGER.fullmatch(number):
         value = _integer(number)
         return value if value.bit_length() <= _INTEGER_BITS_MAX else float(value)
     if _PLAIN_FLOAT.fullmatch(number):
         real = float(number)
+        if not _FINITE_MIN < real < _FINITE_MAX:
+            return text
         return int(real) if real.is_integer() and abs(real) < _EXACT_FLOAT_MAX else real
     return text
 

@@ -48,7 +48,9 @@ _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 # --- Integers and int-or-string -----------------------------------------------------------------------------
 
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}")
+"""Numbers of more digits do not fit 64 bits, and Python refuses to read really long ones."""
+
 _PERCENTAGE = re.compile(r"[0-9]+%")
 
 
@@ -123,6 +125,9 @@ _UNITS: Final = {
     "m": 60 * _SECOND,
     "h": 3600 * _SECOND,
 }
+_DURATION_LENGTH_MAX: Final = 200
+"""Far longer than anybody writes; Python refuses to read really long numbers."""
+
 _DURATION_PART = re.compile(r"([0-9]*)(\.?)([0-9]*)([^0-9.]*)")
 
 
@@ -141,7 +146,7 @@ def parse_duration_nanoseconds(text: str) -> int:
     rest = text[1:] if text[:1] in ("-", "+") else text
     if rest == "0":
         return 0
-    if not rest:
+    if not rest or len(rest) > _DURATION_LENGTH_MAX:
         raise invalid
     total = 0
     while rest:
@@ -212,6 +217,9 @@ _NANO: Final = 10**9
 _EXPONENT_LIMIT: Final = 1000
 """Far beyond the largest quantity, so that a hostile exponent costs no memory."""
 
+_QUANTITY_LENGTH_MAX: Final = 500
+"""Far longer than anybody writes, and a number of 10 to the power of 308 still fits."""
+
 QuantityFormat: TypeAlias = Literal["decimal", "binary", "exponent"]
 
 
@@ -257,7 +265,7 @@ def parse_quantity(value: str | float) -> Quantity:
         InvalidQuantity: `value` is none.
     """
     text = value.strip() if isinstance(value, str) else format(Decimal(repr(value)), "f")
-    match = _QUANTITY.fullmatch(text)
+    match = _QUANTITY.fullmatch(text) if len(text) <= _QUANTITY_LENGTH_MAX else None
     if match is None or not (match["whole"] or match["fraction"]):
         raise InvalidQuantity(
             f"{go_quote(text)} is not a quantity: expected a number with an optional suffix such as m, k, Mi or e3"

@@ -158,7 +158,7 @@ class BlueGreenWorld(World):
 
     @property
     def preview(self) -> str:
-        return self.version_of(self.selected(PREVIEW))
+        return self.version_of(self.selected(PREVIEW)) if PREVIEW in self.services else ""
 
     @property
     def stable(self) -> str:

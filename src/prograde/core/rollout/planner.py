@@ -154,7 +154,7 @@ def _create(context: RolloutContext) -> RolloutPlan:
             object=f"ReplicaSet {name}",
         )
     )
-    return draft.to_plan(status)
+    return draft.to_plan(status if status != context.status else None)
 
 
 def _after_failed_create(context: RolloutContext, draft: Draft, failure: CreateFailure) -> RolloutPlan:

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,15 @@ from prograde.kube.errors import ApiError, KubeError
 from prograde.kube.http import HttpTransport
 from prograde.telemetry.logs import parse_level, set_up_logging
 
-__all__ = ["Session", "connect", "connection_config", "in_session", "list_rollout_names", "stop_on_signals"]
+__all__ = [
+    "Session",
+    "connect",
+    "connection_config",
+    "in_session",
+    "list_rollout_names",
+    "raise_as_cli_error",
+    "stop_on_signals",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +131,21 @@ def in_session(work: Callable[[Session], Awaitable[None]]) -> None:
         async with connect(flags) as session:
             await work(session)
 
-    try:
+    with raise_as_cli_error():
         asyncio.run(run())
-    except (KubeError, OSError) as err:
+
+
+@contextmanager
+def raise_as_cli_error(*more: type[Exception]) -> Iterator[None]:
+    """Turn failures of the cluster, its configuration and the network into a `CliError`; `more` names further ones."""
+    expected: tuple[type[Exception], ...] = (CliError, KubeError, OSError, *more)
+    try:
+        yield
+    except expected as err:
         raise _as_cli_error(err) from err
     except BaseExceptionGroup as group:
         # Of several tasks that fail together, the first failure tells the story.
-        known, bugs = group.split((CliError, KubeError, OSError))
+        known, bugs = group.split(expected)
         if known is None or bugs is not None:
             raise
         raise _as_cli_error(_first_leaf(known)) from group

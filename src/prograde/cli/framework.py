@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from click.types import BoolParamType
 
 __all__ = ["CliError", "Entry", "KubectlCommand", "KubectlGroup", "command", "run"]
 
@@ -232,7 +233,7 @@ def _flag_table(options: Sequence[click.Option]) -> str:
         longest = max(option.opts, key=len)
         short = next((name for name in option.opts if len(name) == 2), "")
         head = f"  {short}, {longest}" if short else f"      {longest}"
-        kind = "" if option.is_flag or option.count else _type_name(option)
+        kind = "" if option.is_flag or option.count or isinstance(option.type, BoolParamType) else _type_name(option)
         rows.append((f"{head} {kind}".rstrip(), (option.help or "") + _default_of(option)))
     width = max(len(head) for head, _ in rows) + 3
     return "\n".join(f"{head:<{width}}{text}" for head, text in rows)

@@ -1,0 +1,225 @@
+"""`prograde controller`: run the controller against the cluster of a kubeconfig, or of the pod it runs in.
+
+The flags are those of the reference controller, so that an install manifest needs nothing but another image. Some
+belong to parts that this version does not have yet; they are accepted, and named in a warning when they are set.
+"""
+
+import asyncio
+import os
+import random
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import click
+
+from prograde import __version__
+from prograde.api.scalars import parse_duration
+from prograde.cli.connect import connection_config, raise_as_cli_error, stop_on_signals
+from prograde.cli.flags import connection_flags, connection_of
+from prograde.cli.framework import CliError, command
+from prograde.controller.manager import run_controller
+from prograde.controller.settings import DEFAULT_NAMESPACE, ControllerSettings
+from prograde.kube.config import SERVICE_ACCOUNT_FOLDER
+from prograde.kube.http import HttpTransport
+from prograde.telemetry.logs import parse_level, set_up_logging
+from prograde.telemetry.server import PortInUse
+
+__all__ = ["controller"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_IDLE_FLAGS: Final[Sequence[tuple[str, Any, str]]] = (
+    ("--experiment-threads", 10, "Number of workers for Experiments"),
+    ("--analysis-threads", 30, "Number of workers for AnalysisRuns"),
+    ("--ingress-threads", 10, "Number of workers for Ingresses"),
+    ("--ephemeral-metadata-threads", 10, "Pods whose metadata is updated at the same time"),
+    ("--ephemeral-metadata-update-pod-retries", 3, "Tries of an update of a pod's metadata"),
+    ("--aws-verify-target-group", False, "Verify weights and registration of ALB target groups"),
+    ("--aws-target-group-binding-api-version", "elbv2.k8s.aws/v1beta1", "API version of TargetGroupBindings"),
+    ("--alb-tag-key-resource-id", "ingress.k8s.aws/resource", "Tag of ALB resources"),
+    ("--alb-ingress-classes", ("alb",), "Ingress classes treated as ALB"),
+    ("--nginx-ingress-classes", ("nginx",), "Ingress classes treated as NGINX"),
+    ("--ingress-api-version", "", "API version of Ingresses"),
+    ("--istio-api-version", "v1alpha3", "API version of Istio"),
+    ("--ambassador-api-version", "getambassador.io/v2", "API version of Ambassador"),
+    ("--traffic-split-api-version", "v1alpha1", "API version of SMI"),
+    ("--traefik-api-group", "traefik.io", "API group of Traefik"),
+    ("--traefik-api-version", "traefik.io/v1alpha1", "API version of Traefik"),
+    ("--appmesh-crd-version", "v1beta2", "API version of App Mesh"),
+    ("--self-service-notification-enabled", False, "Let namespaces configure their own notifications"),
+    ("--controllers", "", "Controllers to run; all by default"),
+    ("--enable-pprof-address", "", "Address of a Go profiling server; there is none in Python"),
+)
+"""Flags of the reference for what is not part of this version: name, default, help."""
+
+
+def _boolean(name: str, default: bool, text: str) -> Callable[[_F], _F]:
+    """Return a flag that takes ``--x`` as well as ``--x=false``."""
+    return click.option(name, type=click.BOOL, is_flag=False, flag_value="true", default=default, metavar="", help=text)
+
+
+def _idle_flags(function: _F) -> _F:
+    for name, default, text in reversed(_IDLE_FLAGS):
+        shown = f"{text} (not part of this version yet)"
+        if isinstance(default, bool):
+            function = _boolean(name, default, shown)(function)
+        elif isinstance(default, tuple):
+            function = click.option(name, default=default, multiple=True, help=shown)(function)
+        else:
+            function = click.option(name, default=default, type=type(default), help=shown)(function)
+    return function
+
+
+@command(
+    "controller",
+    usage="[flags]",
+    text="Run the controller: against the cluster of the current kubeconfig context, or inside a pod with its service "
+    "account.",
+    examples=(
+        "# Run against the current context\nprograde controller\n\n"
+        "# Run against one namespace, without leader election\n"
+        "prograde controller --namespaced -n shop --leader-elect=false"
+    ),
+)
+@click.option("--rollout-resync", default=900, help="Seconds after which every Rollout is looked at again")
+@_boolean("--namespaced", False, "Watch only one namespace, that of -n or of the context")
+@click.option("--instance-id", default="", help="Only look after objects with this controller-instance-id label")
+@click.option("--logformat", default="", help="Form of log lines: text or json")
+@click.option("--metricsPort", "--metricsport", "metrics_port", default=8090, help="Port of /metrics")
+@click.option("--healthzPort", "healthz_port", default=8080, help="Port of /healthz")
+@click.option("--address", default="0.0.0.0", help="Address on which /metrics and /healthz listen")
+@click.option("--qps", default=40.0, help="Requests per second to the API server")
+@click.option("--burst", default=80, help="Requests that may exceed the rate at once")
+@click.option("--rollout-threads", default=10, help="Number of workers for Rollouts")
+@click.option("--service-threads", default=10, help="Number of workers for Services")
+@_boolean("--leader-elect", True, "Elect a leader, so that several replicas can stand by")
+@click.option("--leader-election-lease-duration", default="15s", metavar="duration", help="How long a lease is valid")
+@click.option("--leader-election-renew-deadline", default="10s", metavar="duration", help="When a leader gives up")
+@click.option("--leader-election-retry-period", default="2s", metavar="duration", help="Pause between tries")
+@click.option("--version", "shows_version", is_flag=True, help="Print the version and exit")
+@_idle_flags
+@connection_flags
+@click.pass_context
+def controller(
+    ctx: click.Context,
+    /,
+    *,
+    rollout_resync: int,
+    namespaced: bool,
+    instance_id: str,
+    logformat: str,
+    metrics_port: int,
+    healthz_port: int,
+    address: str,
+    qps: float,
+    burst: int,
+    rollout_threads: int,
+    service_threads: int,
+    leader_elect: bool,
+    leader_election_lease_duration: str,
+    leader_election_renew_deadline: str,
+    leader_election_retry_period: str,
+    shows_version: bool,
+    **idle: Any,
+) -> None:
+    if shows_version:
+        click.echo(f"prograde controller: v{__version__}")
+        return
+    flags = connection_of()
+    try:
+        set_up_logging(parse_level(flags.loglevel), _log_form(logformat))
+    except ValueError as err:
+        raise CliError(str(err)) from err
+    _warn_of_deprecated(sys.argv)
+    _warn_of_idle(ctx, idle)
+    with raise_as_cli_error():
+        config = connection_config(flags, os.environ)
+        settings = ControllerSettings(
+            namespace=config.namespace if namespaced else "",
+            own_namespace=_own_namespace(os.environ.get("POD_NAMESPACE", ""), config.namespace if namespaced else ""),
+            instance_id=instance_id,
+            resync_period=timedelta(seconds=rollout_resync),
+            rollout_workers=rollout_threads,
+            service_workers=service_threads,
+            qps=qps,
+            burst=burst,
+            endpoint_host=address,
+            metrics_port=metrics_port,
+            healthz_port=healthz_port,
+            leader_elect=leader_elect,
+            lease_duration=_duration("--leader-election-lease-duration", leader_election_lease_duration),
+            renew_deadline=_duration("--leader-election-renew-deadline", leader_election_renew_deadline),
+            retry_period=_duration("--leader-election-retry-period", leader_election_retry_period),
+        )
+
+    async def run() -> None:
+        transport = HttpTransport(config, user_agent=f"prograde/{__version__} (controller)")
+        try:
+            async with stop_on_signals() as stop:
+                await run_controller(
+                    transport,
+                    settings,
+                    identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+                    now=lambda: datetime.now(UTC),
+                    rng=random.Random(),
+                    stop=stop,
+                )
+        finally:
+            await transport.close()
+
+    with raise_as_cli_error(PortInUse, ValueError):
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop where the `speed` extra is installed, else None for asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _log_form(text: str) -> Literal["", "text", "json"]:
+    if text in ("", "text", "json"):
+        return text  # type: ignore[return-value]
+    click.echo(f"Unknown log format {text!r}, using text", err=True)
+    return "text"
+
+
+def _own_namespace(pod_namespace: str, fallback: str) -> str:
+    """Return where this controller lives: as the pod says, then as its service account says, then the default."""
+    if pod_namespace:
+        return pod_namespace
+    file = Path(SERVICE_ACCOUNT_FOLDER) / "namespace"
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return fallback or DEFAULT_NAMESPACE
+
+
+def _duration(flag: str, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as err:
+        raise CliError(f'invalid argument "{text}" for "{flag}" flag: {err}') from err
+
+
+def _warn_of_deprecated(arguments: Sequence[str]) -> None:
+    if any(argument.split("=")[0] == "--metricsport" for argument in arguments):
+        click.echo("Flag --metricsport has been deprecated, use --metricsPort instead", err=True)
+
+
+def _warn_of_idle(ctx: click.Context, idle: dict[str, Any]) -> None:
+    from click.core import ParameterSource
+
+    for name in idle:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = "--" + name.replace("_", "-")
+            click.echo(f"Flag {flag} has no effect: what it configures is not part of this version yet", err=True)

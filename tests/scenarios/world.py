@@ -1,0 +1,123 @@
+"""A cluster and the real controller on one virtual clock: whole releases in milliseconds, the same in every run."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tests.kube.virtual_time import wall_clock
+
+from prograde.api.rollout import Rollout
+from prograde.controller.manager import Controller
+from prograde.controller.metrics import ControllerMetrics
+from prograde.controller.settings import ControllerSettings
+from prograde.core.rollout.status import phase_and_message
+from prograde.kube.client import Client
+from prograde.kube.events import EventRecorder
+from prograde.kube.transport import Transport
+from prograde.sandbox.cluster import Sandbox
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class World:
+    """What a test does to the cluster, and what it sees of it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.metrics = ControllerMetrics()
+
+    # --- doing -------------------------------------------------------------------------------------------------------
+
+    def apply(self, manifest: str | Path | dict[str, Any]) -> None:
+        self.sandbox.apply(manifest.read_text() if isinstance(manifest, Path) else manifest)
+
+    def patch(self, name: str, patch: dict[str, Any], subresource: str = "") -> None:
+        self.sandbox.patch("rollouts", name, patch, subresource=subresource)
+
+    def set_image(self, name: str, image: str) -> None:
+        template = self.sandbox.get("rollouts", name)["spec"]["template"]
+        containers = [{**container, "image": image} for container in template["spec"]["containers"]]
+        self.patch(name, {"spec": {"template": {"spec": {"containers": containers}}}})
+
+    def promote(self, name: str) -> None:
+        self.patch(name, {"status": {"pauseConditions": None}}, "status")
+
+    def abort(self, name: str) -> None:
+        self.patch(name, {"status": {"abort": True}}, "status")
+
+    def retry(self, name: str) -> None:
+        self.patch(name, {"status": {"abort": False}}, "status")
+
+    # --- seeing ------------------------------------------------------------------------------------------------------
+
+    def rollout(self, name: str) -> Rollout:
+        return msgspec.json.decode(msgspec.json.encode(self.sandbox.get("rollouts", name)), type=Rollout)
+
+    def phase(self, name: str) -> str:
+        return phase_and_message(self.rollout(name))[0]
+
+    def sizes(self) -> dict[str, int]:
+        """Return the wanted size of every ReplicaSet, by image."""
+        return {
+            replica_set["spec"]["template"]["spec"]["containers"][0]["image"]: replica_set["spec"]["replicas"]
+            for replica_set in self.sandbox.list("replicasets")
+        }
+
+    def event_reasons(self, name: str) -> list[str]:
+        return [event["reason"] for event in self.sandbox.events(f"rollout/{name}")]
+
+    def writes(self) -> list[tuple[str, str]]:
+        """Return verb and path of every write that came through the API's door."""
+        return [
+            (each.verb, each.path) for each in self.sandbox.request_log if each.verb not in ("get", "list", "watch")
+        ]
+
+    async def until(self, is_true: Callable[[], bool], seconds: float = 600) -> None:
+        """Let time pass until the condition holds; fail when it does not within so many (virtual) seconds."""
+        for _ in range(int(seconds * 10)):
+            if is_true():
+                return
+            await asyncio.sleep(0.1)
+        names = [each["metadata"]["name"] for each in self.sandbox.list("rollouts")]
+        states = {name: (self.rollout(name).status, self.sizes()) for name in names}
+        raise AssertionError(f"not true after {seconds} s: {states}")
+
+    async def until_phase(self, name: str, phase: str, seconds: float = 600) -> None:
+        await self.until(lambda: self.phase(name) == phase, seconds)
+
+
+async def run_one_controller(
+    transport: Transport, metrics: ControllerMetrics, settings: ControllerSettings, stop: asyncio.Event
+) -> None:
+    """Run a controller without election and endpoints until `stop`."""
+    rng = random.Random(1)
+    client = Client(transport, qps=0, observer=metrics.observe_request, rng=rng)
+    recorder = EventRecorder(client, component="rollouts-controller", now=wall_clock, rng=rng)
+    controller = Controller(client, settings, metrics, recorder, now=wall_clock, rng=rng)
+    await controller.run(stop)
+
+
+@asynccontextmanager
+async def world(
+    *,
+    profile: str = "fast",
+    settings: ControllerSettings | None = None,
+    wrap: Callable[[Transport], Transport] = lambda transport: transport,
+    seed: int = 7,
+) -> AsyncIterator[World]:
+    """Yield a cluster with a running controller; to be used on a virtual-time loop."""
+    sandbox = Sandbox(now=wall_clock, seed_number=seed, profile=profile)
+    made = World(sandbox)
+    stop = asyncio.Event()
+    async with sandbox.running():
+        transport = wrap(sandbox.transport("rollouts-controller"))
+        task = asyncio.create_task(run_one_controller(transport, made.metrics, settings or ControllerSettings(), stop))
+        try:
+            yield made
+        finally:
+            stop.set()
+            await task

@@ -33,7 +33,7 @@ root.get_help(click.Context(root))
 def test_the_help_loads_click_and_next_to_nothing_else() -> None:
     ours = loaded_by(HELP) - loaded_by("import click")
     assert not [name for name in ours if name.startswith(HEAVY)]
-    assert len(ours) <= 12, sorted(ours)
+    assert len(ours) <= 18, sorted(ours)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from tests.kube.virtual_time import virtual_time
-from tests.scenarios.world import EXAMPLES, world
+from tests.scenarios.manifests import EXAMPLES
+
+from prograde.simulator.world import world
 
 BLUE, YELLOW = "argoproj/rollouts-demo:blue", "argoproj/rollouts-demo:yellow"
 BROKEN = "argoproj/rollouts-demo:does-not-exist"

@@ -1,4 +1,7 @@
-"""A cluster and the real controller on one virtual clock: whole releases in milliseconds, the same in every run."""
+"""A cluster and the real controller on one virtual clock: whole releases in milliseconds, the same in every run.
+
+The controller is the one that production runs, over the in-process transport. `wrap` puts faults between the two.
+"""
 
 import asyncio
 import random
@@ -8,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.kube.virtual_time import wall_clock
 
 from prograde.api.rollout import Rollout
 from prograde.controller.manager import Controller
@@ -19,12 +21,13 @@ from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder
 from prograde.kube.transport import Transport
 from prograde.sandbox.cluster import Sandbox
+from prograde.simulator.loop import wall_clock
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+__all__ = ["World", "run_one_controller", "world"]
 
 
 class World:
-    """What a test does to the cluster, and what it sees of it."""
+    """What a user does to the cluster, and what it sees of it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox

@@ -43,7 +43,7 @@ def _wanted(context: RolloutContext) -> AntiAffinity | None:
 
 
 class _Spec(msgspec.Struct, frozen=True):
-    affinity: JsonObject | None = None
+    affinity: dict[str, msgspec.Raw] | None = None
 
 
 class _Template(msgspec.Struct, frozen=True):
@@ -51,7 +51,8 @@ class _Template(msgspec.Struct, frozen=True):
 
 
 def _affinity(template: msgspec.Raw) -> JsonObject:
-    return msgspec.json.decode(template, type=_Template).spec.affinity or {}
+    members = msgspec.json.decode(template, type=_Template).spec.affinity or {}
+    return {key: msgspec.json.decode(value) for key, value in members.items()}
 
 
 def _named_hash(affinity: JsonObject) -> str | None:

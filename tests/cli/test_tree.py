@@ -64,16 +64,16 @@ Replicas:
   Ready:         2
   Available:     2
 
-NAME                        KIND         STATUS        AGE  INFO
-⟳ shop                      Rollout      ॥ Paused      2m
+NAME                     KIND         STATUS        AGE  INFO
+⟳ shop                   Rollout      ॥ Paused      2m
 ├──# revision:2
-│  ├──⧉ shop-bbb            ReplicaSet   ✔ Healthy     2m   canary
-│  │  └──□ shop-bbb-x1      Pod          ✔ Running     2m   ready:1/1,restarts:2
-│  ├──Σ shop-bbb-2-0        Experiment   ◌ Running     2m
-│  └──α shop-bbb-2-1        AnalysisRun  ◌ Running     2m   ✔ 3,✖ 1
-│     └──⊞ 0b1c.smoke.1     Job          ✔ Successful  60s
+│  ├──⧉ shop-bbb         ReplicaSet   ✔ Healthy     2m   canary
+│  │  └──□ shop-bbb-x1   Pod          ✔ Running     2m   ready:1/1,restarts:2
+│  ├──Σ shop-bbb-2-0     Experiment   ◌ Running     2m
+│  └──α shop-bbb-2-1     AnalysisRun  ◌ Running     2m   ✔ 3,✖ 1
+│     └──⊞ 0b1c.smoke.1  Job          ✔ Successful  60s
 └──# revision:1
-   └──⧉ shop-aaa            ReplicaSet   ✔ Healthy     2m   stable,delay:25s
+   └──⧉ shop-aaa         ReplicaSet   ✔ Healthy     2m   stable,delay:25s
 """
     )
 
@@ -130,8 +130,8 @@ def test_an_experiment_is_the_root_of_its_own_tree() -> None:
         "Status:          ◌ Running",
         "Images:          web:1 (Σ:base)",
         "",
-        "NAME             KIND        STATUS     AGE  INFO",
-        "Σ exp            Experiment  ◌ Running  2m",
-        "└──⧉ exp-base    ReplicaSet  ✔ Healthy  2m",
-        "   └──□ p        Pod         ✔ Running  2m   ready:1/1",
+        "NAME           KIND        STATUS     AGE  INFO",
+        "Σ exp          Experiment  ◌ Running  2m",
+        "└──⧉ exp-base  ReplicaSet  ✔ Healthy  2m",
+        "   └──□ p      Pod         ✔ Running  2m   ready:1/1",
     ]

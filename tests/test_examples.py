@@ -8,6 +8,8 @@ import pytest
 from prograde.api import codec, crd
 from prograde.api.manifests import Document, check_fields, decode_document, load_documents
 from prograde.api.rollout import Rollout
+from prograde.api.validation import References, validate_references, validate_rollout
+from prograde.api.workloads import Service
 from prograde.core.rollout.unsupported import unsupported_field
 from prograde.sandbox.schema import Schema
 
@@ -58,6 +60,17 @@ def test_the_schema_accepts_a_rollout_and_removes_nothing(name: str) -> None:
         (port,) = container["ports"]
         assert port.pop("protocol") == "TCP"
         assert result.obj == value
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_controller_finds_no_fault_with_a_rollout_and_its_services(name: str) -> None:
+    rollout = rollout_of(name)
+    services = [
+        decode_document(document, Service)[0] for document in documents_of(name) if document.value["kind"] == "Service"
+    ]
+    assert validate_rollout(rollout) == []
+    references = References(services={service.metadata.name: service for service in services})
+    assert validate_references(rollout, references) == []
 
 
 @pytest.mark.parametrize("name", FILES)

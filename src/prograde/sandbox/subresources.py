@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from prograde.api.meta import LabelSelector
-from prograde.api.selectors import InvalidSelector, selector_matches, format_selector
+from prograde.api.selectors import InvalidSelector, format_selector, selector_matches
 from prograde.sandbox.deletion import delete, parse_delete_options
 from prograde.sandbox.errors import Cause, StatusError
 from prograde.sandbox.forms import object_as

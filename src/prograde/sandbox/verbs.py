@@ -384,7 +384,8 @@ class Verbs:
         """Give a pod its node: a field that no update may set, and the condition that says so."""
         old = entry.obj
         conditions = [c for c in (old.get("status") or {}).get("conditions") or [] if c.get("type") != "PodScheduled"]
-        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": json_time(self.now())}
+        since = json_time(self.now())
+        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": since}
         pod = {
             **old,
             "metadata": dict(old["metadata"]),

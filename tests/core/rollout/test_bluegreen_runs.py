@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 from tests.core.rollout.bluegreen_world import ACTIVE, PREVIEW, BlueGreenWorld
+from tests.core.rollout.builders import replace
 
 from prograde.api import names
-from prograde.api.rollout import RollbackWindow
+from prograde.api.rollout import BlueGreenStatus, PauseCondition, RollbackWindow
 
 MANUAL = {"auto_promotion_enabled": False}
 
@@ -456,6 +457,24 @@ def test_the_checkpoint_of_one_revision_is_not_inherited_by_the_next():
     assert (world.active, world.sizes["v3"], world.pauses) == ("v1", 1, ["BlueGreenPause"])
 
 
+def test_a_revision_that_comes_back_in_whole_size_gets_no_traffic_while_it_shrinks_to_the_preview_size():
+    world = BlueGreenWorld.deployed(replicas=4, preview_replica_count=1)
+    world.set_image("v2")
+    while world.sizes.get("v2") != 4:
+        world.step()
+        world.settle_pods()
+    world.set_image("v3")
+    world.steps(2)
+    world.set_image("v2")
+    seen = []
+    while world.active == "v1":
+        world.step()
+        seen.append((world.active, world.sizes["v2"]))
+        world.settle_pods()
+    assert ("v1", 1) in seen
+    assert seen[-1] == ("v2", 4)
+
+
 def test_a_superseded_preview_keeps_its_size_for_its_delay():
     """Argo Rollouts lifts it to the whole size."""
     world = BlueGreenWorld.deployed(replicas=4, preview_replica_count=1, **MANUAL)
@@ -719,6 +738,15 @@ def test_an_abort_moves_no_traffic_to_a_stable_revision_without_pods():
     assert world.active == "v1"
 
 
+def test_an_abort_gives_the_traffic_back_even_under_a_user_pause():
+    """With Argo Rollouts a paused Rollout leaves its traffic on the revision that was aborted."""
+    world = switched_but_not_promoted(replicas=2)
+    world.change_spec(paused=True)
+    world.abort()
+    world.step()
+    assert world.active == "v1"
+
+
 def test_an_abort_without_stable_revision_never_empties_a_selector():
     world = BlueGreenWorld.create(replicas=1)
     world.settle()
@@ -965,6 +993,53 @@ def test_the_revision_that_gets_the_traffic_is_never_retired_whatever_the_status
     world.change_status(blue_green=type(world.status.blue_green)())
     world.settle(moves_pods=False)
     assert (world.active, world.sizes["v1"]) == ("v1", 2)
+
+
+def test_a_revision_that_the_status_still_names_is_not_retired():
+    world = BlueGreenWorld.deployed(replicas=2, scale_down_delay_seconds=0)
+    world.set_image("v2")
+    world.steps(3)
+    world.settle_pods()
+    world.step()
+    blue_green = world.status.blue_green
+    world.change_status(blue_green=replace(blue_green, active_selector=world.hash("v1")))
+    world.step()
+    assert world.sizes == {"v1": 2, "v2": 2}
+    world.step()
+    assert world.sizes == {"v1": 0, "v2": 2}
+
+
+def test_a_revision_keeps_its_pods_in_the_plan_that_takes_its_traffic_away():
+    world = BlueGreenWorld.deployed(replicas=2, has_preview=False, scale_down_delay_seconds=0)
+    world.set_image("v2")
+    world.steps(3)
+    world.settle_pods()
+    world.change_status(stable_rs=world.hash("v2"), blue_green=BlueGreenStatus())
+    world.step()
+    assert (world.active, world.sizes) == ("v2", {"v1": 2, "v2": 2})
+    world.step()
+    assert world.sizes == {"v1": 0, "v2": 2}
+
+
+def test_a_preview_that_is_just_being_superseded_is_not_retired_by_a_change_of_size():
+    world = BlueGreenWorld.deployed(replicas=2, has_preview=False, scale_down_delay_seconds=0, **MANUAL)
+    world.set_image("v2")
+    world.settle()
+    world.set_image("v3")
+    world.change_spec(replicas=3)
+    world.steps(2)
+    assert world.sizes == {"v1": 3, "v2": 2, "v3": 3}
+    world.settle()
+    assert world.sizes == {"v1": 3, "v2": 0, "v3": 3}
+
+
+def test_nothing_is_retired_while_an_analysis_is_inconclusive():
+    world = promoted_twice()
+    pause = PauseCondition(reason=names.PAUSE_INCONCLUSIVE_ANALYSIS, start_time=world.now)
+    world.tick(60)
+    world.change_status(pause_conditions=(pause,), controller_pause=True)
+    world.step()
+    assert world.sizes == {"v1": 1, "v2": 1}
 
 
 def test_a_third_version_pushed_after_an_abort_leaves_the_second_one_its_deadline():

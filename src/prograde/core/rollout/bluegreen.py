@@ -102,11 +102,12 @@ def _point_preview_to_new(context: RolloutContext, draft: Draft, gates: BlueGree
 def _take_back_traffic_on_abort(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> None:
     """Give the traffic of an aborted revision back to the stable one as soon as that has any available pod.
 
-    Argo Rollouts asks for a complete *new* ReplicaSet first, and so leaves the traffic on it when its pods crash.
+    Argo Rollouts asks for a complete *new* ReplicaSet first, and so leaves the traffic on it when its pods crash. It
+    also does nothing while a user has paused the Rollout; but a pause says "no further", and an abort "back".
     """
     stable = context.stable
     active = draft.service(gates.strategy.active_service)
-    if not draft.is_aborted or context.halted_by or stable is None or active is None:
+    if not draft.is_aborted or stable is None or active is None:
         return
     if gates.selected_hash == hash_of(stable):
         return

@@ -136,16 +136,8 @@ class BlueGreenGates(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def is_pause_ended(self) -> bool:
-        """The pause was needed and has been ended by time or by a person, and the switch may follow at any time."""
-        context = self.context
-        return (
-            self.pause_state == "over"
-            and self.is_pre_promotion_passed
-            and not self.is_past_checkpoint
-            and not self.is_fast_tracked
-            and not context.status.abort
-            and not context.halted_by
-        )
+        """The pause has been ended, by time or by a person, and nothing but this fact remembers it."""
+        return self.pause_state == "over" and self.is_pre_promotion_passed and not self.is_past_checkpoint
 
     @property
     def is_pre_promotion_passed(self) -> bool:

@@ -243,6 +243,7 @@ class Verbs:
                 subresource=subresource,
                 now=self.now(),
                 shape=shape_of(kind),
+                ignored=_not_settable(kind, config, subresource),
             )
         )
         self._read(kind, namespace, obj)
@@ -428,6 +429,7 @@ class Verbs:
             subresource=subresource,
             now=self.now(),
             shape=shape_of(kind),
+            ignored=_not_settable(kind, obj, subresource),
         )
         if fields:
             obj["metadata"]["managedFields"] = fields
@@ -532,6 +534,13 @@ def _combined(kind: Kind, old: Object, obj: Object, subresource: str) -> Object:
         if "status" in old:
             obj["status"] = old["status"]
     return obj
+
+
+def _not_settable(kind: Kind, obj: Object, subresource: str) -> tuple[str, ...]:
+    """Return the members of `obj` that a write through this endpoint leaves alone, so that nobody owns them by it."""
+    if subresource == "status":
+        return tuple(name for name in obj if name != "status")
+    return ("status",) if kind.has_status else ()
 
 
 def _keep_system_fields(old: dict[str, Any], metadata: dict[str, Any]) -> None:

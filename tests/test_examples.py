@@ -49,16 +49,13 @@ def test_every_field_of_a_rollout_is_known_and_of_the_right_type(name: str) -> N
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_schema_accepts_a_rollout_and_removes_nothing(name: str) -> None:
+def test_the_schema_accepts_a_rollout_removes_nothing_and_adds_nothing(name: str) -> None:
     schema = Schema(crd.resource_schema("Rollout"))
     for value in values_of(name, "Rollout"):
         result = schema.process(value, strictness="Strict")
         assert result.causes == []
         assert result.unknown_fields == []
-        # The only thing the API server adds is the protocol of the port.
-        (container,) = result.obj["spec"]["template"]["spec"]["containers"]
-        (port,) = container["ports"]
-        assert port.pop("protocol") == "TCP"
+        # A default would make every `kubectl apply` of the same file a change.
         assert result.obj == value
 
 

@@ -11,6 +11,7 @@ from prograde.api.rollout import Rollout
 from prograde.api.validation import References, validate_references, validate_rollout
 from prograde.api.workloads import Service
 from prograde.core.rollout.unsupported import unsupported_field
+from prograde.sandbox.cluster import Sandbox
 from prograde.sandbox.schema import Schema
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -57,6 +58,16 @@ def test_the_schema_accepts_a_rollout_removes_nothing_and_adds_nothing(name: str
         assert result.unknown_fields == []
         # A default would make every `kubectl apply` of the same file a change.
         assert result.obj == value
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_cluster_accepts_an_example_and_a_second_time_changes_nothing(name: str) -> None:
+    cluster = Sandbox(controllers=False)
+    text = (EXAMPLES / name).read_bytes()
+    cluster.apply(text)
+    revision = cluster.revision
+    cluster.apply(text)
+    assert cluster.revision == revision
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -10,6 +10,7 @@ import yaml
 
 import prograde
 from prograde.api.crd import custom_resource_definitions
+from prograde.sandbox.cluster import Sandbox
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 KUBECTL = Path(sys.executable).with_name("kubectl")
@@ -127,6 +128,16 @@ def test_configuration_and_credentials_start_empty(cluster_install: list[Object]
     assert "data" not in find(cluster_install, "ConfigMap", "argo-rollouts-config")
     secret = find(cluster_install, "Secret", "argo-rollouts-notification-secret")
     assert not {"data", "stringData"} & secret.keys()
+
+
+@pytest.mark.parametrize("file", ["install.yaml", "namespace-install.yaml", "dashboard/rbac.yaml"])
+def test_a_cluster_accepts_what_is_installed_and_a_second_time_changes_nothing(file: str) -> None:
+    cluster = Sandbox(controllers=False, crds=())
+    objects = load(file)
+    assert identities(cluster.apply(objects)) == identities(objects)
+    revision = cluster.revision  # definitions have been established by now
+    assert identities(cluster.apply(objects)) == identities(objects)
+    assert cluster.revision == revision
 
 
 # --- The controller's pod ---------------------------------------------------------------------------------------------

@@ -428,6 +428,34 @@ async def test_repeated_synthetic_events_of_known_versions_are_not_reported_agai
         assert world.told == [("add", "a", 1)]
 
 
+@virtual_time
+async def test_old_news_told_again_does_not_take_an_object_back() -> None:
+    world = World()
+    old = world.put("a", 1)
+    gone = world.remove("a")
+    world.put("a", 2)
+    again = (event_line("MODIFIED", old), event_line("DELETED", gone), event_line("BOOKMARK", old))
+    world.server.faults.append(Fault(lines=again, matches=is_watch))
+    async with world.running():
+        await settle()
+        assert world.told == [("add", "a", 2)]
+        assert world.informer.resource_version == "103"
+        world.put("a", 3)
+        await settle()
+        assert world.sizes() == {"a": 3}
+
+
+@virtual_time
+async def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
+    world = World()
+    line = event_line("ADDED", {"metadata": {"name": "a", "namespace": "shop", "resourceVersion": "v-b"}, "size": 1})
+    world.server.faults.append(Fault(lines=(line,), matches=is_watch))
+    async with world.running():
+        await settle()
+        assert world.sizes() == {"a": 1}
+        assert world.informer.resource_version == "v-b"
+
+
 # -- objects that do not fit ------------------------------------------------------------------------------------
 
 

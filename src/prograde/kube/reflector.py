@@ -8,6 +8,7 @@
 Nothing is lost on the way:
 
 - A watch resumes from the version of the last *complete* line, so a line that was cut in the middle comes again.
+- What a watch tells again is skipped, so no object ever goes back to an older version.
 - Bookmarks move that version forward in quiet times, so that resuming rarely meets 410.
 - After a 410 the collection is listed anew and the receiver compares: what is missing has been deleted meanwhile.
 - A list whose snapshot expires between two pages is repeated in one piece.
@@ -233,7 +234,9 @@ class Reflector(Generic[T]):
             if event.type == "ERROR":
                 raise from_status(_decode_status(event.object), call=f"watch {self._resource.qualified}")
             if event.type == "BOOKMARK":
-                self._version = _decode_versioned(event.object).metadata.resource_version or self._version
+                version = _decode_versioned(event.object).metadata.resource_version
+                if version and not self._has_seen(version):
+                    self._version = version
                 return
         except msgspec.DecodeError as err:
             start = line[:80].decode(errors="replace")
@@ -241,11 +244,21 @@ class Reflector(Generic[T]):
         if event.type not in ("ADDED", "MODIFIED", "DELETED"):
             raise BrokenStream(f"unknown event type {event.type!r}")
         entry = self._parse(bytes(event.object))
+        if self._has_seen(entry.resource_version):
+            return
         if event.type == "DELETED":
             self._remove(entry)
         else:
             self._upsert(entry)
         self._version = entry.resource_version or self._version
+
+    def _has_seen(self, version: str) -> bool:
+        """Return whether a version is no newer than what has been followed, as far as versions can be compared.
+
+        A server that lags behind another one may tell again what we know; taking it would undo newer news. Versions
+        are whole numbers on every server that keeps its objects in etcd; others are taken as they come.
+        """
+        return version.isdecimal() and self._version.isdecimal() and int(version) <= int(self._version)
 
 
 async def lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from prograde.api.names import EVENT_SOURCE_COMPONENT
 from prograde.api.rollout import Rollout
 from prograde.controller.manager import Controller
 from prograde.controller.metrics import ControllerMetrics
@@ -23,15 +24,49 @@ from prograde.kube.transport import Transport
 from prograde.sandbox.cluster import Sandbox
 from prograde.simulator.loop import wall_clock
 
-__all__ = ["World", "run_one_controller", "world"]
+__all__ = ["World", "world"]
 
 
 class World:
-    """What a user does to the cluster, and what it sees of it."""
+    """What a user does to the cluster, what a user sees of it, and what becomes of the controller meanwhile."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, settings: ControllerSettings, wrap: Callable[[Transport], Transport]) -> None:
         self.sandbox = sandbox
         self.metrics = ControllerMetrics()
+        self._settings = settings
+        self._wrap = wrap
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # --- the controller -----------------------------------------------------------------------------------------------
+
+    def start_controller(self) -> None:
+        """Start a controller that knows nothing of any other before it."""
+        assert self._task is None, "a controller is running"
+        self._stop = asyncio.Event()
+        self._task = asyncio.create_task(self._run_controller(self._stop))
+
+    async def stop_controller(self) -> None:
+        """Stop in an orderly way."""
+        self._stop.set()
+        task, self._task = self._task, None
+        if task is not None:
+            await task
+
+    async def crash_controller(self) -> None:
+        """End the controller at once, wherever it is; what it has sent may still take effect."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run_controller(self, stop: asyncio.Event) -> None:
+        rng = random.Random(1)
+        transport = self._wrap(self.sandbox.transport("rollouts-controller"))
+        client = Client(transport, qps=0, observer=self.metrics.observe_request, rng=rng)
+        recorder = EventRecorder(client, component=EVENT_SOURCE_COMPONENT, now=wall_clock, rng=rng)
+        controller = Controller(client, self._settings, self.metrics, recorder, now=wall_clock, rng=rng)
+        await controller.run(stop)
 
     # --- doing -------------------------------------------------------------------------------------------------------
 
@@ -93,17 +128,6 @@ class World:
         await self.until(lambda: self.phase(name) == phase, seconds)
 
 
-async def run_one_controller(
-    transport: Transport, metrics: ControllerMetrics, settings: ControllerSettings, stop: asyncio.Event
-) -> None:
-    """Run a controller without election and endpoints until `stop`."""
-    rng = random.Random(1)
-    client = Client(transport, qps=0, observer=metrics.observe_request, rng=rng)
-    recorder = EventRecorder(client, component="rollouts-controller", now=wall_clock, rng=rng)
-    controller = Controller(client, settings, metrics, recorder, now=wall_clock, rng=rng)
-    await controller.run(stop)
-
-
 @asynccontextmanager
 async def world(
     *,
@@ -112,15 +136,18 @@ async def world(
     wrap: Callable[[Transport], Transport] = lambda transport: transport,
     seed: int = 7,
 ) -> AsyncIterator[World]:
-    """Yield a cluster with a running controller; to be used on a virtual-time loop."""
+    """Yield a cluster with a running controller; to be used on a virtual-time loop.
+
+    Args:
+        profile: how fast pods start.
+        wrap: puts something between controller and cluster, for example faults.
+        seed: of everything random in the cluster.
+    """
     sandbox = Sandbox(now=wall_clock, seed_number=seed, profile=profile)
-    made = World(sandbox)
-    stop = asyncio.Event()
+    made = World(sandbox, settings or ControllerSettings(), wrap)
     async with sandbox.running():
-        transport = wrap(sandbox.transport("rollouts-controller"))
-        task = asyncio.create_task(run_one_controller(transport, made.metrics, settings or ControllerSettings(), stop))
+        made.start_controller()
         try:
             yield made
         finally:
-            stop.set()
-            await task
+            await made.stop_controller()

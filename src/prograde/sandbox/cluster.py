@@ -9,10 +9,12 @@ The same seed and the same calls at the same times make the same cluster, event 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from prograde.api.crd import custom_resource_definitions
@@ -21,14 +23,16 @@ from prograde.kube.transport import Request, Response
 from prograde.sandbox.admission import NamespaceAdmission
 from prograde.sandbox.api import ApiServer, Stream
 from prograde.sandbox.auth import ADMIN, Authenticator, User
-from prograde.sandbox.bootstrap import install_definitions, seed
+from prograde.sandbox.bootstrap import install_definitions, publish_api_endpoint, seed
 from prograde.sandbox.builtins import builtin_kinds
+from prograde.sandbox.certificates import ensure_certificates
 from prograde.sandbox.client import Resource
 from prograde.sandbox.clock import ManualClock
 from prograde.sandbox.controllers.manager import ControllerManager, ManagerOptions
 from prograde.sandbox.definitions import Definitions
 from prograde.sandbox.deletion import DeleteOptions, Propagation, delete
 from prograde.sandbox.documents import DEFAULT_VERSION, Documents, Version
+from prograde.sandbox.endpoint import Endpoint
 from prograde.sandbox.errors import StatusError
 from prograde.sandbox.faults import Faults
 from prograde.sandbox.forms import object_as
@@ -38,6 +42,7 @@ from prograde.sandbox.local import VerbsClient
 from prograde.sandbox.registry import Registry
 from prograde.sandbox.requestlog import RequestLog
 from prograde.sandbox.selection import parse_selection
+from prograde.sandbox.server import HttpServer, is_host_name
 from prograde.sandbox.serviceaddresses import Allocation, ServiceAddresses
 from prograde.sandbox.store import Store
 from prograde.sandbox.strategy import WriteContext
@@ -268,6 +273,52 @@ class Sandbox:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    @asynccontextmanager
+    async def serving(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        directory: Path | None = None,
+        insecure_http: bool = False,
+        allows_other_machines: bool = False,
+    ) -> AsyncIterator[Endpoint]:
+        """Serve the API over HTTPS with a token, or plain HTTP for everybody, until the context is left.
+
+        Args:
+            port: 0 for a free one.
+            directory: where kubeconfig and certificates are kept; None for a temporary one.
+            allows_other_machines: must be set for any address that is not a loopback one.
+
+        Raises:
+            NotLoopback, OSError: as `HttpServer.start`.
+            CertificatesUnavailable: HTTPS is not possible on this machine.
+        """
+        with _directory(directory) as place:
+            certificates = None
+            if not insecure_http:
+                extra = () if is_host_name(host) else (host,)
+                certificates = ensure_certificates(place, extra)
+            server = HttpServer(
+                self.handle,
+                authenticator=None if insecure_http else self.authenticator,
+                tls=certificates.server_context() if certificates is not None else None,
+                end_watches=self.api.end_watches,
+            )
+            await server.start(host, port, allows_other_machines=allows_other_machines)
+            try:
+                publish_api_endpoint(self._verbs, "127.0.0.1", server.port)
+                endpoint = Endpoint(
+                    server.url,
+                    place,
+                    token="" if insecure_http else self.authenticator.token,
+                    authority=certificates.authority.read_text() if certificates is not None else "",
+                )
+                endpoint.write_kubeconfig()
+                yield endpoint
+            finally:
+                await server.stop()
+
     def compact(self, resource: str | Resource | None = None) -> None:
         """Forget all history now: watches from older revisions get 410."""
         self._store.compact(None if resource is None else self.kind(resource).storage_key)
@@ -340,6 +391,15 @@ class Sandbox:
         lines += ["# TYPE prograde_sandbox_revision counter", f"prograde_sandbox_revision {self._store.revision}"]
         lines += ["# TYPE prograde_sandbox_watches gauge", f"prograde_sandbox_watches {self.api.watch_count}"]
         return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _directory(directory: Path | None) -> Iterator[Path]:
+    if directory is not None:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="prograde-sandbox-") as place:
+        yield Path(place)
 
 
 def _objects(manifest: str | bytes | Object | Sequence[Object]) -> list[Object]:

@@ -132,10 +132,9 @@ class _Components:
         if name not in self.schemas:
             self.schemas[name] = {}  # ends the recursion should a type ever refer to itself
             self.schemas[name] = self._inlined(whole)
-        reference = {"$ref": f"#/components/schemas/{name}"}
-        if raw.get("description", whole.get("description")) == whole.get("description"):
-            return reference
-        return {"description": raw["description"], "allOf": [reference]}
+        description = raw.get("description") or whole.get("description") or ""
+        # Readers of a bare reference see no description, not even that of the type.
+        return {"description": description, "allOf": [{"$ref": f"#/components/schemas/{name}"}]}
 
 
 # --------------------------------------------------------------------------------------------------------------- paths

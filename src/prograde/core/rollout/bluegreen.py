@@ -207,12 +207,11 @@ def _size_in_delay(replica_set: ReplicaSet, replicas: int) -> int:
 
 
 def _referenced_hashes(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> set[str]:
-    """Return the hashes that get traffic or are remembered, before or after this plan."""
+    """Return the hashes that get traffic or are remembered before this plan; what it moves may go in a later one."""
     status, strategy = context.status, gates.strategy
-    before = [_selected(draft.service(name)) for name in (strategy.active_service, strategy.preview_service)]
-    after = [draft.selected_hash(name) for name in (strategy.active_service, strategy.preview_service)]
-    selectors = [status.blue_green.active_selector, status.blue_green.preview_selector]
-    return {status.stable_rs, status.current_pod_hash, *selectors, *before, *after} - {""}
+    selected = [_selected(draft.service(name)) for name in (strategy.active_service, strategy.preview_service)]
+    recorded = [status.blue_green.active_selector, status.blue_green.preview_selector]
+    return {status.stable_rs, status.current_pod_hash, *recorded, *selected} - {""}
 
 
 def _selected(service: Service | None) -> str:

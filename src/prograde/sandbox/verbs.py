@@ -21,6 +21,7 @@ from uuid import UUID
 
 import msgspec
 
+from prograde.api.scalars import go_quote
 from prograde.kube import patches
 from prograde.sandbox import apply
 from prograde.sandbox.errors import Cause, StatusError
@@ -307,16 +308,25 @@ class Verbs:
         options: WriteOptions,
         unknown: list[str],
         patch: Any = None,
+        *,
+        keeps_spec: bool = False,
     ) -> tuple[Object, tuple[str, ...]]:
         """Prune, default and validate; return a private result and the warnings to send.
 
-        `patch` is what brought `obj` about, for the error message; None when the request sent the whole object.
+        With `keeps_spec`, ``obj["spec"]`` is the stored one and stays shared with it. `patch` is what brought `obj` about, for the error message; None when the request sent the whole object.
 
         Raises:
             StatusError: 400 or 422 for unknown fields under strict validation, 422 for an invalid object.
         """
         causes = validate_metadata(kind, obj, old)
-        if kind.schema is not None:
+        if kind.schema is not None and old is not None and keeps_spec:
+            # What a write of the status takes over from the store has been through this already.
+            result = kind.schema.process(_without_spec(obj), old=_without_spec(old), strictness=options.validation)
+            spec = {"spec": obj["spec"]} if "spec" in obj else {}
+            obj = {**{name: None for name in obj if name in result.obj or name in spec}, **result.obj, **spec}
+            unknown = unknown + result.unknown_fields
+            causes = causes + [cause for cause in result.causes if cause.field != "spec"]
+        elif kind.schema is not None:
             result = kind.schema.process(obj, old=old, strictness=options.validation)
             obj, unknown, causes = result.obj, unknown + result.unknown_fields, causes + result.causes
         else:
@@ -327,7 +337,8 @@ class Verbs:
         if problems and options.validation == "Strict":
             if patch is None:
                 raise strict_error(obj, problems)
-            text = f'Invalid value: "{_quoted(patch)}": strict decoding error: {", ".join(problems)}'
+            shown = go_quote(msgspec.json.encode(patch).decode())
+            text = f"Invalid value: {shown}: strict decoding error: {', '.join(problems)}"
             raise StatusError.invalid(kind.group, kind.kind, name, [Cause("FieldValueInvalid", text, "patch")])
         if causes:
             raise StatusError.invalid(kind.group, kind.kind, name, causes)
@@ -354,13 +365,14 @@ class Verbs:
         forgets_managers = obj["metadata"].get("managedFields") in ([], [{}])
         obj = _combined(kind, old, obj, subresource)
         _keep_system_fields(old["metadata"], obj["metadata"])
-        obj, warnings = self._process(kind, obj, old, options, unknown, patch)
+        is_status = subresource == "status"
+        obj, warnings = self._process(kind, obj, old, options, unknown, patch, keeps_spec=is_status)
         stored = self._stored_form(kind, obj)
-        if subresource != "status" and kind.strategy.prepare_update is not None:
+        if not is_status and kind.strategy.prepare_update is not None:
             kind.strategy.prepare_update(entry.obj, stored, self.context())
         if kind.strategy.validate is not None:
             kind.strategy.validate(stored, entry.obj)
-        if subresource != "status" and _is_new_generation(kind, entry.obj, stored):
+        if not is_status and _is_new_generation(kind, entry.obj, stored):
             stored["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         if not is_apply:
             self._credit(kind, entry.obj, stored, options, subresource, forgets=forgets_managers)
@@ -510,6 +522,10 @@ def _without_bookkeeping(metadata: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
+def _without_spec(obj: Object) -> Object:
+    return {name: value for name, value in obj.items() if name != "spec"}
+
+
 def _combined(kind: Kind, old: Object, obj: Object, subresource: str) -> Object:
     """Return the request's part of `obj` on top of what it must leave alone."""
     if subresource == "status":
@@ -576,7 +592,3 @@ def _check_preconditions(kind: Kind, entry: Entry, sent: dict[str, Any]) -> None
 def _shortened(obj: Object) -> str:
     text = msgspec.json.encode(obj).decode()
     return text if len(text) <= 256 else f"{text[:256]}…"
-
-
-def _quoted(patch: Any) -> str:
-    return msgspec.json.encode(patch).decode().replace('"', '\\"')

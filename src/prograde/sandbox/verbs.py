@@ -313,12 +313,14 @@ class Verbs:
     ) -> tuple[Object, tuple[str, ...]]:
         """Prune, default and validate; return a private result and the warnings to send.
 
-        With `keeps_spec`, ``obj["spec"]`` is the stored one and stays shared with it. `patch` is what brought `obj` about, for the error message; None when the request sent the whole object.
+        With `keeps_spec`, ``obj["spec"]`` is the stored one and stays shared with it. `patch` is what brought `obj`
+        about, for the error message; None when the request sent the whole object.
 
         Raises:
             StatusError: 400 or 422 for unknown fields under strict validation, 422 for an invalid object.
         """
         causes = validate_metadata(kind, obj, old)
+        managed_fields = obj["metadata"].pop("managedFields", None)  # large, ours, and no schema's business
         if kind.schema is not None and old is not None and keeps_spec:
             # What a write of the status takes over from the store has been through this already.
             result = kind.schema.process(_without_spec(obj), old=_without_spec(old), strictness=options.validation)
@@ -331,6 +333,8 @@ class Verbs:
             obj, unknown, causes = result.obj, unknown + result.unknown_fields, causes + result.causes
         else:
             obj = copy_object(obj)
+        if managed_fields is not None:
+            obj["metadata"]["managedFields"] = managed_fields
         problems = [f'unknown field "{path}"' for path in unknown]
         problems += [f'duplicate field "{path}"' for path in options.duplicate_fields]
         name = obj["metadata"].get("name", "")

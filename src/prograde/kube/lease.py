@@ -78,7 +78,7 @@ class LeaderElector:
         identity: unique per process, for example ``<hostname>_<uuid>``.
         now: the wall clock, aware; only written, never compared.
         release: give the lease back at the end, so that a successor need not wait for it to expire.
-        on_new_leader: called with the identity of whoever is seen to lead, also with our own.
+        on_new_leader: called with the identity of whoever is seen to lead, also with our own; must not raise.
 
     Raises:
         ValueError: the durations do not leave room for each other, or a name is missing.

@@ -5,73 +5,61 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.sandbox.memory_client import Clock, MemoryClient
+from tests.sandbox.controllers.workbench import (
+    DEPLOYMENTS,
+    PODS,
+    REPLICASETS,
+    Workbench,
+    pod_object,
+    ready_condition,
+    replica_set,
+    run_alone,
+)
 
-from prograde.sandbox.controllers.base import WorkLoop
 from prograde.sandbox.controllers.events import EventRecorder
-from prograde.sandbox.controllers.index import PODS, PodIndex
+from prograde.sandbox.controllers.index import PodIndex
 from prograde.sandbox.controllers.objects import format_time
-from prograde.sandbox.controllers.replicaset import REPLICASETS, ReplicaSetController, deletion_rank
+from prograde.sandbox.controllers.replicaset import ReplicaSetController, deletion_rank
 from prograde.sandbox.errors import StatusError
 from prograde.sandbox.kinds import Object
 
-EVENTS = ("", "events")
 
-
-class World:
-    """A memory client with the ReplicaSet controller on it, and the words the tests need."""
+class World(Workbench):
+    """Only the ReplicaSet controller runs: pods do what the tests say."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.client = MemoryClient(self.clock)
-        self.loop = WorkLoop(self.client, self.clock)
+        super().__init__(controllers=False)
         index = PodIndex(self.client)
-        recorder = EventRecorder(self.client, self.clock, "replicaset-controller")
-        self.loop.start([index, ReplicaSetController(self.client, self.clock, index, recorder)])
+        recorder = EventRecorder(self.client, self.sandbox.clock, "replicaset-controller")
+        self.controller = ReplicaSetController(self.client, self.sandbox.clock, index, recorder)
+        self.work = run_alone(self, index, self.controller)
 
-    def create(self, replicas: int, **spec: Any) -> Object:
-        return self.client.create(REPLICASETS, "shop", replica_set(replicas, **spec))
+    def sync(self) -> int:
+        return self.work.sync()
+
+    def wait(self, seconds: float) -> None:
+        self.work.settle(self.now + timedelta(seconds=seconds), self.sandbox.clock.move_to)
 
     def scale(self, replicas: int) -> None:
-        self.client.patch(REPLICASETS, "shop", "cart", {"spec": {"replicas": replicas}})
-        self.loop.sync()
-
-    def get(self) -> Object:
-        found = self.client.get(REPLICASETS, "shop", "cart")
-        assert found is not None
-        return found
+        self.patch(REPLICASETS, "cart", {"spec": {"replicas": replicas}})
+        self.sync()
 
     @property
     def status(self) -> Object:
-        return self.get()["status"]
-
-    def pods(self) -> list[Object]:
-        return list(self.client.list(PODS, "shop"))
+        return self.get(REPLICASETS, "cart")["status"]
 
     def set_pod(self, pod: Object, *, node: str = "", **status: Any) -> None:
         name = pod["metadata"]["name"]
         if node:
-            self.client.patch(PODS, "shop", name, {"spec": {"nodeName": node}})
+            self.patch(PODS, name, {"spec": {"nodeName": node}}, "binding")
         if status:
-            self.client.patch(PODS, "shop", name, {"status": status}, subresource="status")
+            self.patch(PODS, name, {"status": status}, "status")
 
     def make_ready(self, pod: Object) -> None:
-        self.set_pod(pod, node="n", phase="Running", conditions=[ready_since(self.clock())])
+        self.set_pod(pod, node="n", phase="Running", conditions=[ready_condition(self.now)])
 
-    def messages(self, reason: str) -> list[str]:
-        return [event["message"] for event in self.client.list(EVENTS) if event["reason"] == reason]
-
-
-def replica_set(replicas: int, **spec: Any) -> Object:
-    template = {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": [{"name": "c", "image": "cart:1"}]}}
-    return {
-        "metadata": {"name": "cart"},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "cart"}}, "template": template, **spec},
-    }
-
-
-def ready_since(moment: datetime, *, is_ready: bool = True) -> Object:
-    return {"type": "Ready", "status": str(is_ready), "lastTransitionTime": format_time(moment)}
+    def delete_pod(self, pod: Object) -> None:
+        self.client.delete(PODS, "shop", pod["metadata"]["name"])
 
 
 @pytest.fixture
@@ -80,8 +68,8 @@ def world() -> World:
 
 
 def test_scaling_up_creates_pods_with_owner_labels_and_an_event_each(world: World) -> None:
-    world.create(3)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(3))
+    world.sync()
     pods = world.pods()
     assert len(pods) == 3
     assert all(pod["metadata"]["name"].startswith("cart-") for pod in pods)
@@ -91,7 +79,7 @@ def test_scaling_up_creates_pods_with_owner_labels_and_an_event_each(world: Worl
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
             "name": "cart",
-            "uid": world.get()["metadata"]["uid"],
+            "uid": world.get(REPLICASETS, "cart")["metadata"]["uid"],
             "controller": True,
             "blockOwnerDeletion": True,
         }
@@ -101,31 +89,29 @@ def test_scaling_up_creates_pods_with_owner_labels_and_an_event_each(world: Worl
 
 
 def test_a_pass_over_an_unchanged_replica_set_writes_nothing(world: World) -> None:
-    world.create(3)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(3))
+    world.sync()
     world.client.writes.clear()
-    for controller in world.loop._controllers:
-        if controller.name == "replicaset":
-            controller.enqueue(("shop", "cart"))
-    assert world.loop.sync() == 1
+    world.controller.enqueue(("shop", "cart"))
+    assert world.sync() == 1
     assert world.client.writes == []
 
 
 def test_template_annotations_and_finalizers_reach_the_pods(world: World) -> None:
     spec = replica_set(1)
     spec["spec"]["template"]["metadata"] |= {"annotations": {"a": "b"}, "finalizers": ["example.com/keep"]}
-    world.client.create(REPLICASETS, "shop", spec)
-    world.loop.sync()
+    world.create(REPLICASETS, spec)
+    world.sync()
     meta = world.pods()[0]["metadata"]
     assert (meta["annotations"], meta["finalizers"]) == ({"a": "b"}, ["example.com/keep"])
 
 
 def test_scale_to_zero_reports_zero_while_pods_still_terminate(world: World) -> None:
-    world.create(3)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(3))
+    world.sync()
     for pod in world.pods():
         world.make_ready(pod)
-    world.loop.sync()
+    world.sync()
     assert world.status["availableReplicas"] == 3
     world.scale(0)
     assert len(world.pods()) == 3
@@ -141,123 +127,118 @@ def test_the_status_sequence_of_scaling_up_is_monotone(world: World) -> None:
             seen.append(new["status"]["replicas"]) if resource == REPLICASETS and "status" in new else None
         )
     )
-    world.create(5)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(5))
+    world.sync()
     assert seen == sorted(seen)
     assert seen[-1] == 5
 
 
 def test_terminating_pods_are_replaced_at_once_and_never_counted(world: World) -> None:
-    world.create(2)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(2))
+    world.sync()
     for pod in world.pods():
         world.make_ready(pod)
-    world.client.delete(PODS, "shop", world.pods()[0]["metadata"]["name"])
-    world.loop.sync()
+    world.delete_pod(world.pods()[0])
+    world.sync()
     assert len(world.pods()) == 3
     assert world.status["replicas"] == 2
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
 def test_finished_pods_are_left_and_replaced(world: World, phase: str) -> None:
-    world.create(2)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(2))
+    world.sync()
     finished = world.pods()[0]["metadata"]["name"]
     world.set_pod(world.pods()[0], node="n", phase=phase)
-    world.loop.sync()
+    world.sync()
     assert len(world.pods()) == 3
     assert world.status["replicas"] == 2
-    assert world.client.get(PODS, "shop", finished) is not None
+    assert world.find(PODS, finished) is not None
 
 
 def test_available_follows_ready_after_min_ready_seconds_without_another_trigger(world: World) -> None:
-    world.create(1, minReadySeconds=7)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(1, minReadySeconds=7))
+    world.sync()
     world.make_ready(world.pods()[0])
-    world.loop.sync()
+    world.sync()
     assert world.status["readyReplicas"] == 1
     assert "availableReplicas" not in world.status
-    world.loop.settle(world.clock() + timedelta(seconds=6.9), world.clock.advance_to)
+    world.wait(6.9)
     assert "availableReplicas" not in world.status
-    world.loop.settle(world.clock() + timedelta(seconds=0.1), world.clock.advance_to)
+    world.wait(0.1)
     assert world.status["availableReplicas"] == 1
 
 
 def test_more_than_a_burst_is_created_over_several_passes(world: World) -> None:
-    world.create(1201)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(1201))
+    world.sync()
     assert world.status["replicas"] == 1201
 
 
 def test_a_matching_orphan_is_adopted_and_counts(world: World) -> None:
-    orphan = {"metadata": {"name": "stray", "labels": {"app": "cart"}}, "spec": {"containers": []}}
-    world.client.create(PODS, "shop", orphan)
-    world.create(2)
-    world.loop.sync()
+    world.create(PODS, pod_object("stray", labels={"app": "cart"}))
+    world.create(REPLICASETS, replica_set(2))
+    world.sync()
     assert len(world.pods()) == 2
-    stray = world.client.get(PODS, "shop", "stray")
+    stray = world.find(PODS, "stray")
     assert stray is not None
     assert stray["metadata"]["ownerReferences"][0]["name"] == "cart"
 
 
 def test_an_orphan_that_appears_later_is_adopted_and_the_surplus_deleted(world: World) -> None:
-    world.create(2)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(2))
+    world.sync()
     for pod in world.pods():
         world.make_ready(pod)
-    orphan = {"metadata": {"name": "stray", "labels": {"app": "cart"}}, "spec": {"containers": []}}
-    world.client.create(PODS, "shop", orphan)
-    world.loop.sync()
-    assert world.client.get(PODS, "shop", "stray") is None
+    world.create(PODS, pod_object("stray", labels={"app": "cart"}))
+    world.sync()
+    assert world.find(PODS, "stray") is None
     assert len(world.pods()) == 2
 
 
 def test_a_pod_of_another_controller_is_never_adopted(world: World) -> None:
     reference = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u", "controller": True}
     meta = {"name": "theirs", "labels": {"app": "cart"}, "ownerReferences": [reference]}
-    world.client.create(PODS, "shop", {"metadata": meta, "spec": {"containers": []}})
-    world.create(1)
-    world.loop.sync()
+    world.create(PODS, {**pod_object("theirs"), "metadata": meta})
+    world.create(REPLICASETS, replica_set(1))
+    world.sync()
     assert len(world.pods()) == 2
 
 
 def test_a_relabelled_pod_is_released_and_replaced(world: World) -> None:
-    world.create(1)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(1))
+    world.sync()
     name = world.pods()[0]["metadata"]["name"]
-    world.client.patch(PODS, "shop", name, {"metadata": {"labels": {"app": "debug"}}})
-    world.loop.sync()
-    released = world.client.get(PODS, "shop", name)
-    assert released is not None
+    world.patch(PODS, name, {"metadata": {"labels": {"app": "debug"}}})
+    world.sync()
+    released = world.get(PODS, name)
     assert not released["metadata"].get("ownerReferences")
     assert len(world.pods()) == 2
 
 
 def test_a_replica_set_being_deleted_neither_creates_nor_deletes_nor_adopts(world: World) -> None:
-    world.create(1)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(1))
+    world.sync()
     world.client.delete(REPLICASETS, "shop", "cart", propagation="Foreground")
-    world.client.create(
-        PODS, "shop", {"metadata": {"name": "s", "labels": {"app": "cart"}}, "spec": {"containers": []}}
-    )
-    world.client.delete(PODS, "shop", world.pods()[0]["metadata"]["name"])
-    world.loop.sync()
+    world.create(PODS, pod_object("s", labels={"app": "cart"}))
+    world.delete_pod(world.pods()[0])
+    world.sync()
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["s"]
     assert "ownerReferences" not in world.pods()[0]["metadata"]
 
 
 def test_a_failed_create_is_reported_and_retried_with_back_off(world: World) -> None:
-    world.client.fail_create = lambda resource, obj: (
+    world.client.refusal = lambda resource, obj: (
         StatusError.forbidden("", "pods", "cart-x", "quota") if resource == PODS else None
     )
-    world.create(4)
-    world.loop.sync()
+    world.create(REPLICASETS, replica_set(4))
+    world.sync()
     (condition,) = world.status["conditions"]
     assert (condition["type"], condition["status"], condition["reason"]) == ("ReplicaFailure", "True", "FailedCreate")
     assert condition["message"] == 'pods "cart-x" is forbidden: quota'
     assert world.messages("FailedCreate") == ['Error creating: pods "cart-x" is forbidden: quota']
-    world.client.fail_create = lambda resource, obj: None
-    world.loop.settle(world.clock() + timedelta(seconds=1), world.clock.advance_to)
+    world.client.refusal = lambda resource, obj: None
+    world.wait(1)
     assert world.status == {"replicas": 4, "fullyLabeledReplicas": 4, "observedGeneration": 1}
 
 
@@ -270,19 +251,19 @@ def test_slow_start_stops_at_the_first_failed_batch(world: World) -> None:
         attempts["pods"] += 1
         return StatusError.forbidden("", "pods", "x", "quota") if attempts["pods"] > 3 else None
 
-    world.client.fail_create = fail_after_three
-    world.create(100)
-    world.loop.sync()
-    # The batch of four fails and no batch of eight follows; the three new pods bring one more pass, which fails at once.
+    world.client.refusal = fail_after_three
+    world.create(REPLICASETS, replica_set(100))
+    world.sync()
+    # The batch of four fails and no batch of eight follows; the new pods bring one more pass, which fails at once.
     assert attempts["pods"] == (1 + 2 + 4) + 1
 
 
 def test_creating_into_a_terminating_namespace_is_no_failure(world: World) -> None:
-    world.create(1)
+    world.create(REPLICASETS, replica_set(1))
     world.client.delete(("", "namespaces"), "", "shop")
-    world.loop.sync()
+    world.sync()
     assert world.status == {"replicas": 0, "observedGeneration": 1}
-    assert world.loop.error_count == 0
+    assert world.work.error_count == 0
 
 
 NOW = datetime.fromisoformat("2026-01-01T00:10:00+00:00")
@@ -298,7 +279,7 @@ def pod(
     restarts: int = 0,
     age: float = 120,
 ) -> Object:
-    conditions = [ready_since(NOW - timedelta(seconds=ready_for))] if ready_for is not None else []
+    conditions = [ready_condition(NOW - timedelta(seconds=ready_for))] if ready_for is not None else []
     return {
         "metadata": {
             "name": name,
@@ -335,20 +316,20 @@ def test_deletion_order(first: Object, second: Object) -> None:
 
 
 def test_colleagues_of_the_same_owner_count_when_a_node_is_crowded(world: World) -> None:
-    owner = world.client.create(("apps", "deployments"), "shop", {"metadata": {"name": "cart"}, "spec": {}})
+    owner = world.create(DEPLOYMENTS, replica_set(0))
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "cart", "uid": owner["metadata"]["uid"]}
     old = replica_set(2, selector={"matchLabels": {"app": "old"}})
     old["metadata"] = {"name": "old", "ownerReferences": [{**reference, "controller": True}]}
     old["spec"]["template"]["metadata"]["labels"] = {"app": "old"}
-    world.client.create(REPLICASETS, "shop", old)
+    world.create(REPLICASETS, old)
     new = replica_set(2)
     new["metadata"]["ownerReferences"] = [{**reference, "controller": True}]
-    world.client.create(REPLICASETS, "shop", new)
-    world.loop.sync()
+    world.create(REPLICASETS, new)
+    world.sync()
     ours = [p for p in world.pods() if p["metadata"]["labels"]["app"] == "cart"]
     theirs = [p for p in world.pods() if p["metadata"]["labels"]["app"] == "old"]
     for each, node in [(ours[0], "n1"), (ours[1], "n2"), (theirs[0], "n2"), (theirs[1], "n2")]:
-        world.set_pod(each, node=node, phase="Running", conditions=[ready_since(world.clock())])
+        world.set_pod(each, node=node, phase="Running", conditions=[ready_condition(world.now)])
     world.scale(1)
     left = [
         p for p in world.pods() if p["metadata"]["labels"]["app"] == "cart" and "deletionTimestamp" not in p["metadata"]

@@ -26,7 +26,7 @@ FOREGROUND_FINALIZER = "foregroundDeletion"
 ORPHAN_FINALIZER = "orphan"
 
 UNKNOWN_KIND_RETRY = timedelta(minutes=1)
-"""An owner of a kind that is not served may come back with its CustomResourceDefinition; until then, keep dependents."""
+"""An owner of a kind that is not served may come back with its definition; until then, its dependents are kept."""
 
 OwnerState: TypeAlias = Literal["solid", "dangling", "waiting", "unknown", "unreachable"]
 """`unknown`: the kind is not served. `unreachable`: the owner lives in another namespace, which is not allowed."""

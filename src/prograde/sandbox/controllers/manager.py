@@ -64,8 +64,14 @@ class ControllerManager:
         *,
         evict: Callable[[str, str], None],
     ) -> None:
-        """`client_for` returns a client that writes in the name of a manager; `evict` evicts a pod by namespace and name,
-        raising `StatusError` 429 when a disruption budget forbids it.
+        """Wire everything up, without starting it.
+
+        Args:
+            client_for: returns a client that writes in the name of a manager.
+            now: the cluster's time, aware UTC.
+            rng: source of all jitter.
+            options: what may differ between clusters.
+            evict: evicts a pod by namespace and name; raises `StatusError` 429 when a disruption budget forbids it.
         """
         client = client_for(CONTROLLER_MANAGER)
         kubelet_client, scheduler_client = client_for(KUBELET), client_for(SCHEDULER)

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Literal, TypeVar
 
 from prograde.sandbox.kubelet.images import CRASH_SECONDS, ImageRule, image_traits
-from prograde.sandbox.kubelet.shell import parse_seconds
+from prograde.sandbox.kubelet.program import parse_seconds
 
 __all__ = ["ANNOTATION_PREFIX", "Behaviour", "Exit", "behaviour_of", "sandbox_annotations"]
 

@@ -26,7 +26,8 @@ from prograde.sandbox.kubelet.environment import ConfigError, argv_of
 from prograde.sandbox.kubelet.images import normalized_reference
 from prograde.sandbox.kubelet.probes import ProbeRun, advance_probe, declared_probes, start_probe
 from prograde.sandbox.kubelet.profiles import Profile
-from prograde.sandbox.kubelet.shell import FOREVER, Program, program_of
+from prograde.sandbox.kubelet.program import FOREVER, Program
+from prograde.sandbox.kubelet.shell import program_of
 
 __all__ = ["ContainerRun", "Facts", "PodEvent", "Process", "Role", "Stage", "advance", "begin_stop", "shorten_stop"]
 

@@ -1,8 +1,8 @@
 """The kubelet of every node: the shell around `pods.step`.
 
 It supplies the facts (behaviour, environment, images on the node, jitter), carries out a step's outcome (events, one
-status write, removal), and remembers each pod's `PodRun`. A node that is down, or a kubelet that is paused, does nothing
-until it comes back; then it looks at all its pods.
+status write, removal), and remembers each pod's `PodRun`. A node that is down, or a kubelet that is paused, does
+nothing until it comes back; then it looks at all its pods.
 """
 
 import random

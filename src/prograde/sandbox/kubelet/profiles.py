@@ -28,7 +28,7 @@ class Profile:
     has_normal_events: bool = True
     """Whether the uneventful life of a pod is told by events; warnings always are."""
     is_sleep_deaf: bool = False
-    """Whether `sleep` and shells ignore the termination signal, as they do when they are a container's first process."""
+    """Whether `sleep` and shells ignore the termination signal, as the first process of a container really does."""
 
 
 PROFILES = {

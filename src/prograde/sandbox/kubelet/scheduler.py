@@ -195,7 +195,6 @@ class Scheduler(Controller):
         condition = {
             "type": "PodScheduled",
             "status": "False",
-            "lastProbeTime": None,
             "lastTransitionTime": known["lastTransitionTime"] if known is not None else moment,
             "reason": reason,
             "message": message,

@@ -64,7 +64,8 @@ def pod_status(
     }
     if init:
         status["initContainerStatuses"] = [
-            _container_status(run, is_ready=_is_init_ready(run, is_ready), is_initialized=True) for run in init
+            _container_status(run, is_ready=_is_init_ready(run, is_ready), is_initialized=is_initialized)
+            for run in init
         ]
     if any(run.process is not None for run in (*init, *main)):
         status["podIP"] = address.pod_ip
@@ -185,7 +186,6 @@ def _condition(type_: str, problem: tuple[str, str], moment: str) -> Object:
     condition = {
         "type": type_,
         "status": "False" if reason else "True",
-        "lastProbeTime": None,
         "lastTransitionTime": moment,
     }
     if reason:
@@ -237,6 +237,9 @@ def _state(run: ContainerRun, *, is_initialized: bool) -> Object:
         case Stage.PULL_FAILED:
             return _waiting("ErrImagePull", run.message)
         case Stage.PULL_BACKOFF:
+            return _waiting("ImagePullBackOff", run.message)
+        case Stage.PULLING if run.pull_failures:
+            # Trying again is not worth a word before the outcome is known.
             return _waiting("ImagePullBackOff", run.message)
         case Stage.INVALID_IMAGE:
             return _waiting("InvalidImageName", run.message)

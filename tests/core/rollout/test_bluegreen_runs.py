@@ -8,6 +8,7 @@ from tests.core.rollout.builders import replace
 
 from prograde.api import names
 from prograde.api.rollout import BlueGreenStatus, PauseCondition, RollbackWindow
+from prograde.core.rollout.duration import finished_attempt
 
 MANUAL = {"auto_promotion_enabled": False}
 
@@ -522,6 +523,21 @@ def test_a_preview_follows_its_own_size_and_not_the_changed_number():
     assert world.of_image("v2").metadata.annotations[names.DESIRED_REPLICAS_ANNOTATION] == "2"
 
 
+def test_a_template_and_a_size_that_change_together_are_one_attempt():
+    world = BlueGreenWorld.deployed(replicas=2)
+    world.set_image("v2")
+    world.change_spec(replicas=3)
+    ended = []
+    for _ in range(6):
+        before = world.status.duration
+        world.step()
+        attempt = finished_attempt(before, world.status.duration, world.now)
+        ended += [attempt.completion_status] if attempt is not None else []
+        world.settle_pods()
+        world.tick(1)
+    assert ended == ["Promoted"]
+
+
 def test_an_old_revision_within_its_delay_follows_the_number_of_pods():
     world = BlueGreenWorld.deployed(replicas=2)
     world.set_image("v2")
@@ -772,6 +788,27 @@ def test_a_progress_deadline_can_abort():
         text,
         f"Rollout aborted update to revision 2: {text}",
     ]
+
+
+def test_the_deadline_of_a_revision_without_pods_does_not_hold_up_the_progress_deadline():
+    """With Argo Rollouts the second broken revision in a row is never found to be stuck."""
+    world = BlueGreenWorld.deployed(**MANUAL)
+    world.change_spec(progress_deadline_seconds=60)
+    world.settle()
+    world.set_image("v2")
+    world.settle()
+    world.abort()
+    world.settle()
+    world.tick(31)
+    world.settle()
+    world.set_image("v3")
+    world.broken_images = {"v3"}
+    world.settle()
+    assert world.deadline("v2") is not None
+    world.tick(62)
+    world.settle()
+    assert world.state("Progressing") == ("False", "ProgressDeadlineExceeded")
+    assert world.status.phase == "Degraded"
 
 
 def test_a_promoted_rollout_that_loses_its_pods_is_never_aborted():

@@ -179,7 +179,9 @@ def _size_new(context: RolloutContext, draft: Draft, gates: BlueGreenGates, new:
             has_traffic=draft.selected_hash(gates.strategy.active_service) == hash_of(new),
         )
         return
-    draft.remove_deadline(new)
+    if not context.is_template_changed:
+        # Only the pass that starts over may judge by its deadline whether this is a fast rollback.
+        draft.remove_deadline(new)
     draft.scale(new, gates.wanted)
 
 

@@ -29,7 +29,7 @@ from prograde.api.scalars import whole_seconds
 from prograde.api.workloads import ReplicaSet
 from prograde.core.rollout.replicas import Limits
 from prograde.core.rollout.replicas import limits as resolve_limits
-from prograde.core.rollout.replicasets import hash_of, scale_down_deadline_of
+from prograde.core.rollout.replicasets import hash_of, scale_down_deadline_of, size_of
 from prograde.core.rollout.snapshot import RolloutSnapshot
 
 __all__ = ["RolloutContext", "is_completed"]
@@ -215,8 +215,8 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def others_waiting_for_scale_down(self) -> tuple[ReplicaSet, ...]:
-        """The other ReplicaSets that keep their pods until a deadline."""
-        return tuple(each for each in self.others if scale_down_deadline_of(each) is not None)
+        """The other ReplicaSets that keep their pods until a deadline. One whose pods are gone waits for nothing."""
+        return tuple(each for each in self.others if size_of(each) > 0 and scale_down_deadline_of(each) is not None)
 
     @property
     def _is_new_before_stable(self) -> bool:

@@ -120,7 +120,9 @@ def finish(context: RolloutContext, draft: Draft, status: RolloutStatus, *, is_s
     status = _with_abort_and_pauses(context, draft, status, keeps_resume=is_scaling or context.spec.paused)
     status = conditions.update(context, draft, status)
     status = with_phase(context.rollout, status)
-    status = msgspec.structs.replace(status, duration=duration.update(context, old, status))
+    # A changed template that meets a changed size begins its attempt once, in the pass that starts over.
+    attempt = duration.update(context, old, status, sees_changes=not is_scaling)
+    status = msgspec.structs.replace(status, duration=attempt)
     _record_pauses(draft, old, status)
     return status
 

@@ -1,6 +1,7 @@
 """The work queue: four rules, two lanes, and an end."""
 
 import asyncio
+import random
 
 import pytest
 from tests.kube.virtual_time import settle, virtual_time
@@ -274,3 +275,47 @@ async def test_the_observer_sees_depth_waiting_and_working_times() -> None:
     queue.add_rate_limited("a")
     assert queue.unfinished_seconds() == (0, 0)
     assert recorder.calls == [("added", 1), ("started", 0, 2.0), ("finished", 3.0), ("retried",)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_in_any_order_of_events_no_key_is_lost_nor_worked_on_twice_at_once(seed: int) -> None:
+    @virtual_time
+    async def check() -> None:
+        rng = random.Random(seed)
+        queue = WorkQueue[int]("q", base_delay_seconds=0.01, max_delay_seconds=5)
+        asked_at: dict[int, float] = {}
+        started_at: dict[int, float] = {}
+        in_work: set[int] = set()
+
+        async def worker() -> None:
+            while True:
+                try:
+                    key = await queue.get()
+                except ShutDown:
+                    return
+                assert key not in in_work
+                in_work.add(key)
+                started_at[key] = now()
+                await asyncio.sleep(rng.choice([0, 0.01, 3]))
+                if rng.random() < 0.3:
+                    queue.add_rate_limited(key)
+                else:
+                    queue.forget(key)
+                in_work.discard(key)
+                queue.done(key)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(worker())
+            for _ in range(300):
+                key = rng.randrange(8)
+                delay = rng.choice([0, 0, 0.5, 20])
+                queue.add_after(key, delay) if delay else queue.add(key, urgent=rng.random() < 0.5)
+                asked_at[key] = max(asked_at.get(key, 0), now())
+                await asyncio.sleep(rng.choice([0, 0.01, 1]))
+            await asyncio.sleep(100)
+            assert all(started_at[key] >= asked_at[key] for key in asked_at)
+            assert (len(queue), queue.delayed) == (0, 0)
+            await queue.drain()
+
+    check()

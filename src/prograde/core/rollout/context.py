@@ -215,8 +215,13 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def others_waiting_for_scale_down(self) -> tuple[ReplicaSet, ...]:
-        """The other ReplicaSets that keep their pods until a deadline. One whose pods are gone waits for nothing."""
-        return tuple(each for each in self.others if size_of(each) > 0 and scale_down_deadline_of(each) is not None)
+        """The other ReplicaSets that keep their pods until a deadline. One whose pods went with it waits no more."""
+        found = []
+        for each in self.others:
+            deadline = scale_down_deadline_of(each)
+            if deadline is not None and (size_of(each) > 0 or not deadline.is_over(self.now)):
+                found.append(each)
+        return tuple(found)
 
     @property
     def _is_new_before_stable(self) -> bool:

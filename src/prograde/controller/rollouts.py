@@ -27,6 +27,7 @@ from prograde.controller.workers import Result
 from prograde.core.plan import Event, Plan
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.core.rollout.status import differ_in_counts_only
 from prograde.kube.client import Client
 from prograde.kube.resources import Key
 from prograde.telemetry.logs import fields
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 
 STALE_CACHE_SECONDS: Final = 0.1
 """How soon to look again when a cache lags behind our own write; its watch event usually comes first."""
+
+COUNTS_HELD_SECONDS: Final = 1.0
+"""Long enough for most pods of one scaling step to come up, short enough that nobody takes the counts for stuck."""
 
 PLANS_PER_PASS_MAX: Final = 4
 """A pass plans again when it was given the pods, and when a create failed; more than both twice is a bug."""
@@ -69,6 +73,8 @@ class RolloutReconciler:
         self._resync_period = resync_period
         self._record = record
         self._applier = Applier(client, expectations, record)
+        self._held_since: dict[NamespacedName, float] = {}
+        """When, on the loop's clock, a write of mere counts was first put off."""
 
     async def reconcile(self, key: NamespacedName) -> Result:
         """Do one pass over the Rollout `key`."""
@@ -81,6 +87,7 @@ class RolloutReconciler:
         snapshot = snapshot_of(self._caches, key, self._resync_period)
         if snapshot is None:
             self._expectations.forget(key)
+            self._held_since.pop(key, None)
             return Result.done()
         started_at = loop.time()
         metadata = snapshot.rollout.metadata
@@ -107,13 +114,32 @@ class RolloutReconciler:
             if plan.wants_pods:
                 snapshot = msgspec.structs.replace(snapshot, pods=await self._list_pods(rollout))
                 continue
+            hold_seconds = self._hold_seconds(rollout, plan)
+            if hold_seconds > 0:
+                plan = msgspec.structs.replace(plan, status=None)
             applied = await self._applier.apply(rollout, plan)
             if applied.create_failure is not None:
                 snapshot = msgspec.structs.replace(snapshot, create_failure=applied.create_failure)
                 continue
             self._observe(rollout, plan, applied)
-            return _result_of(plan, now)
+            return _result_of(plan, now, hold_seconds)
         raise AssertionError(f"Rollout {key_of(rollout)}: still no plan after {PLANS_PER_PASS_MAX} attempts")
+
+    def _hold_seconds(self, rollout: Rollout, plan: Plan[RolloutStatus]) -> float:
+        """Return how long a status that only brings counts of pods up to date may wait for more of the kind.
+
+        Pods of one ReplicaSet become ready one after the other, and each would be a write. Nothing that anybody decides
+        on waits: phases, steps, pauses, conditions and every action go out at once.
+        """
+        key = key_of(rollout)
+        if plan.events or plan.status is None or not differ_in_counts_only(rollout.status, plan.status):
+            self._held_since.pop(key, None)
+            return 0.0
+        now_seconds = asyncio.get_running_loop().time()
+        held_seconds = now_seconds - self._held_since.setdefault(key, now_seconds)
+        if held_seconds >= COUNTS_HELD_SECONDS:
+            del self._held_since[key]
+        return COUNTS_HELD_SECONDS - held_seconds
 
     def _is_unreadable(self, key: NamespacedName) -> bool:
         """Say whether the current version of the Rollout cannot be read; then it is left exactly as it is."""
@@ -138,10 +164,11 @@ class RolloutReconciler:
             log.info("Waiting: %s", wait.message, extra=_about(key_of(rollout)))
 
 
-def _result_of(plan: Plan[RolloutStatus], now: datetime) -> Result:
-    if plan.requeue_at is None:
-        return Result.done()
-    return Result.after((plan.requeue_at - now).total_seconds())
+def _result_of(plan: Plan[RolloutStatus], now: datetime, hold_seconds: float) -> Result:
+    due = [hold_seconds] if hold_seconds > 0 else []
+    if plan.requeue_at is not None:
+        due.append((plan.requeue_at - now).total_seconds())
+    return Result.after(min(due)) if due else Result.done()
 
 
 def _about(key: NamespacedName) -> dict[str, object]:

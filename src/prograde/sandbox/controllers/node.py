@@ -15,6 +15,7 @@ from prograde.sandbox.controllers.base import ChangeType, Controller, Key
 from prograde.sandbox.controllers.events import EventRecorder
 from prograde.sandbox.controllers.index import PODS
 from prograde.sandbox.controllers.objects import (
+    WAIT_SECONDS_MAX,
     condition_of,
     controller_of,
     format_time,
@@ -246,7 +247,7 @@ def _toleration(pod: Object) -> timedelta | None:
             if seconds is None:
                 return None
             limits.append(seconds)
-    return timedelta(seconds=min(limits)) if limits else TOLERATION
+    return timedelta(seconds=min(*limits, WAIT_SECONDS_MAX)) if limits else TOLERATION
 
 
 def _new_node(name: str) -> Object:

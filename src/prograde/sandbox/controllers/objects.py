@@ -12,6 +12,7 @@ from typing import Any
 from prograde.sandbox.kinds import Object
 
 __all__ = [
+    "WAIT_SECONDS_MAX",
     "available_at",
     "condition_of",
     "controller_of",
@@ -22,11 +23,15 @@ __all__ = [
     "is_pod_ready",
     "is_terminal",
     "labels_of",
+    "later",
     "matches",
     "owner_reference",
     "parse_time",
     "with_condition",
 ]
+
+WAIT_SECONDS_MAX = 1e9
+"""Manifests may ask for waits that no calendar holds."""
 
 
 @lru_cache(maxsize=4096)
@@ -39,6 +44,11 @@ def parse_time(text: str) -> datetime:
 def format_time(moment: datetime) -> str:
     """Return `moment` as the API prints times: UTC, cut to whole seconds."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def later(moment: datetime, seconds: float) -> datetime:
+    """Return the instant so many seconds after; a wait beyond all reason, infinity too, is cut to three decades."""
+    return moment + timedelta(seconds=min(seconds, WAIT_SECONDS_MAX))
 
 
 def labels_of(obj: Object) -> Mapping[str, str]:
@@ -110,7 +120,7 @@ def available_at(pod: Object, min_ready_seconds: int) -> datetime | None:
     if ready is None or ready.get("status") != "True":
         return None
     since = parse_time(ready.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
-    return since + timedelta(seconds=min_ready_seconds)
+    return later(since, min_ready_seconds)
 
 
 def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:

@@ -15,11 +15,11 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Literal, TypeAlias
 
-from prograde.sandbox.controllers.objects import format_time
+from prograde.sandbox.controllers.objects import format_time, later
 from prograde.sandbox.kinds import Object
 from prograde.sandbox.kubelet.behaviour import Behaviour
 from prograde.sandbox.kubelet.environment import ConfigError, argv_of
@@ -166,7 +166,7 @@ def advance(run: ContainerRun, container: Object, facts: Facts, now: datetime) -
             return run
         run = moved
     # A program that exits at once and is restarted at once: go on in a moment, so that others get their turn.
-    return replace(run, until=now + timedelta(seconds=1))
+    return replace(run, until=later(now, 1))
 
 
 def _advance_once(run: ContainerRun, container: Object, facts: Facts, now: datetime) -> ContainerRun:
@@ -225,7 +225,7 @@ def _begin_pull(run: ContainerRun, container: Object, facts: Facts, now: datetim
         facts.tell("Normal", "Pulled", f'Container image "{image}" already present on machine', run)
         return _begin_create(run, facts, now)
     facts.tell("Normal", "Pulling", f'Pulling image "{image}"', run)
-    return replace(run, stage=Stage.PULLING, until=now + timedelta(seconds=facts.profile.pull_seconds))
+    return replace(run, stage=Stage.PULLING, until=later(now, facts.profile.pull_seconds))
 
 
 def _end_pull(run: ContainerRun, container: Object, facts: Facts, now: datetime) -> ContainerRun:
@@ -238,7 +238,7 @@ def _end_pull(run: ContainerRun, container: Object, facts: Facts, now: datetime)
         )
         facts.tell("Warning", "Failed", f'Failed to pull image "{image}": {error}', run)
         facts.tell("Warning", "Failed", "Error: ErrImagePull", run)
-        until = now + timedelta(seconds=facts.profile.settle_seconds)
+        until = later(now, facts.profile.settle_seconds)
         return replace(run, stage=Stage.PULL_FAILED, until=until, pull_failures=run.pull_failures + 1, message=error)
     duration = f"{round(facts.profile.pull_seconds * 1000)}ms"
     message = f'Successfully pulled image "{image}" in {duration} ({duration} including waiting). Image size: 1 bytes.'
@@ -251,7 +251,7 @@ def _begin_pull_backoff(run: ContainerRun, facts: Facts, now: datetime) -> Conta
     facts.tell("Normal", "BackOff", message, run)
     facts.tell("Warning", "Failed", "Error: ImagePullBackOff", run)
     seconds = _backoff_seconds(run.pull_failures)
-    return replace(run, stage=Stage.PULL_BACKOFF, until=now + timedelta(seconds=seconds), message=message)
+    return replace(run, stage=Stage.PULL_BACKOFF, until=later(now, seconds), message=message)
 
 
 def _backoff_seconds(failures: int) -> float:
@@ -265,7 +265,7 @@ def _backoff_seconds(failures: int) -> float:
 def _begin_create(run: ContainerRun, facts: Facts, now: datetime) -> ContainerRun:
     shortest, longest = facts.profile.start_seconds
     seconds = shortest + (longest - shortest) * facts.jitter + facts.behaviour.start_delay_seconds
-    return replace(run, stage=Stage.CREATING, until=now + timedelta(seconds=seconds), message="")
+    return replace(run, stage=Stage.CREATING, until=later(now, seconds), message="")
 
 
 def _start(run: ContainerRun, container: Object, facts: Facts, now: datetime) -> ContainerRun:
@@ -273,7 +273,7 @@ def _start(run: ContainerRun, container: Object, facts: Facts, now: datetime) ->
         environment = facts.environment()
     except ConfigError as err:
         facts.tell("Warning", "Failed", f"Error: {err}", run)
-        until = now + timedelta(seconds=CONFIG_RETRY_SECONDS)
+        until = later(now, CONFIG_RETRY_SECONDS)
         return replace(run, stage=Stage.CONFIG_ERROR, until=until, message=str(err))
     program = program_of(argv_of(container, environment), environment, now)
     if program.start_error and not container.get("command"):
@@ -299,7 +299,7 @@ def _start(run: ContainerRun, container: Object, facts: Facts, now: datetime) ->
     hook = (container.get("lifecycle") or {}).get("postStart")
     if hook:
         seconds = _hook_program(hook, environment, now).exit_after_seconds
-        hook_end = None if seconds is None else now + timedelta(seconds=seconds)
+        hook_end = None if seconds is None else later(now, seconds)
         return replace(run, stage=Stage.POST_START, until=hook_end)
     return _begin_running(run, container, now)
 
@@ -348,7 +348,7 @@ def _advance_running(run: ContainerRun, container: Object, facts: Facts, now: da
     process = run.process
     assert process is not None, "only a started process runs"
     seconds, code, reason = _planned_exit(process.program, facts.behaviour)
-    exit_at = None if seconds is None else process.started_at + timedelta(seconds=seconds)
+    exit_at = None if seconds is None else later(process.started_at, seconds)
     if exit_at is not None and exit_at <= now:
         return _exit(run, facts, now, code, reason)
     declared = declared_probes(container)
@@ -388,7 +388,7 @@ def _unready(behaviour: Behaviour, started_at: datetime, now: datetime) -> bool:
 def _readiness_changes_at(behaviour: Behaviour, started_at: datetime, now: datetime) -> datetime | None:
     """Return the next instant at which readiness changes by behaviour."""
     moments = [
-        started_at + timedelta(seconds=seconds)
+        later(started_at, seconds)
         for seconds in (behaviour.ready_after_seconds, behaviour.unready_after_seconds)
         if not math.isinf(seconds)
     ]
@@ -443,7 +443,7 @@ def begin_stop(
     is_killed = hook_seconds + stop_seconds > kill_seconds or grace_seconds <= 0
     # Who heeds the signal ends well; sleeping programs die of it.
     exit_code = 137 if is_killed else 143 if run.process.program.is_sleep_like else 0
-    until = now + timedelta(seconds=min(kill_seconds, hook_seconds + stop_seconds))
+    until = later(now, min(kill_seconds, hook_seconds + stop_seconds))
     return replace(run, stage=Stage.STOPPING, until=until, stop_exit_code=exit_code, stops_for_good=for_good)
 
 
@@ -475,7 +475,7 @@ def _exit(run: ContainerRun, facts: Facts, now: datetime, code: int, reason: str
         return replace(run, stage=Stage.EXITED, until=now)
     ran_seconds = (now - process.started_at).total_seconds()
     crashes = 1 if ran_seconds >= BACKOFF_RESET_SECONDS else run.crashes + 1
-    until = now + timedelta(seconds=facts.profile.settle_seconds)
+    until = later(now, facts.profile.settle_seconds)
     return replace(run, stage=Stage.EXITED, until=until, crashes=crashes)
 
 
@@ -500,7 +500,7 @@ def _begin_restart(run: ContainerRun, container: Object, facts: Facts, now: date
     facts.tell("Warning", "BackOff", f"Back-off restarting failed container {run.name} in pod "
                f"{meta['name']}_{meta.get('namespace', '')}({meta['uid']})", run)  # fmt: skip
     ended = run.process.ended_at if run.process is not None and run.process.ended_at is not None else now
-    return replace(run, stage=Stage.BACKOFF, until=ended + timedelta(seconds=seconds), message=message)
+    return replace(run, stage=Stage.BACKOFF, until=later(ended, seconds), message=message)
 
 
 def _go_duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from prograde.sandbox.client import LocalClient
 from prograde.sandbox.controllers.index import PODS
-from prograde.sandbox.controllers.objects import is_terminal
+from prograde.sandbox.controllers.objects import WAIT_SECONDS_MAX, is_terminal, later
 from prograde.sandbox.errors import StatusError
 from prograde.sandbox.kinds import Object
 from prograde.sandbox.kubelet.containers import ContainerRun, Process
@@ -212,7 +212,7 @@ def _lines(process: Process, now: datetime) -> list[tuple[datetime, str]]:
     until = now if process.ended_at is None else min(now, process.ended_at)
     lines: list[tuple[datetime, str]] = []
     for seconds, text in ((0.0, process.log), *process.program.output):
-        moment = process.started_at + timedelta(seconds=seconds)
+        moment = later(process.started_at, seconds)
         if moment > until:
             break
         for line in text.splitlines(keepends=True):
@@ -239,14 +239,14 @@ def _after(lines: Sequence[tuple[datetime, str]], seen: int) -> list[tuple[datet
 
 
 def _next_output_at(process: Process, now: datetime) -> datetime | None:
-    moments = (process.started_at + timedelta(seconds=seconds) for seconds, _ in process.program.output)
+    moments = (later(process.started_at, seconds) for seconds, _ in process.program.output)
     return next((moment for moment in moments if moment > now), None)
 
 
 def _rendered(lines: Sequence[tuple[datetime, str]], options: _Options, now: datetime) -> bytes:
     since = options.since_time
     if options.since_seconds is not None:
-        since = now - timedelta(seconds=options.since_seconds)
+        since = now - timedelta(seconds=min(options.since_seconds, WAIT_SECONDS_MAX))
     chosen = [line for line in lines if since is None or line[0] >= since]
     if options.tail_lines is not None:
         chosen = chosen[max(0, len(chosen) - options.tail_lines) :]

@@ -11,9 +11,9 @@ rebuilt from nothing when a kubelet starts over: containers start afresh and kee
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from prograde.sandbox.controllers.objects import is_terminal
+from prograde.sandbox.controllers.objects import is_terminal, later
 from prograde.sandbox.kinds import Object
 from prograde.sandbox.kubelet.behaviour import Behaviour
 from prograde.sandbox.kubelet.containers import (
@@ -45,7 +45,7 @@ class Ending:
 
     @property
     def deadline(self) -> datetime:
-        return self.began_at + timedelta(seconds=self.grace_seconds)
+        return later(self.began_at, self.grace_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def begin_pod(pod: Object, address: PodAddress, profile: Profile, now: datetime)
 
     return PodRun(
         uid=pod["metadata"]["uid"],
-        admit_at=now + timedelta(seconds=profile.admit_seconds),
+        admit_at=later(now, profile.admit_seconds),
         address=address,
         init=runs(spec.get("initContainers"), lambda c: "sidecar" if c.get("restartPolicy") == "Always" else "init"),
         main=runs(spec["containers"], lambda c: "main"),
@@ -155,7 +155,7 @@ def _notice_ending(pod: Object, run: PodRun, now: datetime) -> PodRun:
         ending = run.ending
         if ending is None or ending.failure is not None:
             return replace(run, ending=Ending(now, grace))
-        if now + timedelta(seconds=grace) < ending.deadline and grace < ending.grace_seconds:
+        if later(now, grace) < ending.deadline and grace < ending.grace_seconds:
             return replace(run, ending=replace(ending, began_at=now, grace_seconds=grace, is_shortened=True))
         return run
     deadline = _active_deadline(pod, run)
@@ -179,7 +179,7 @@ def _notice_finished(pod: Object, run: PodRun, now: datetime) -> PodRun:
 
 def _active_deadline(pod: Object, run: PodRun) -> datetime | None:
     seconds = pod["spec"].get("activeDeadlineSeconds")
-    return None if seconds is None else run.admit_at + timedelta(seconds=seconds)
+    return None if seconds is None else later(run.admit_at, seconds)
 
 
 def _grace(pod: Object) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
+from prograde.sandbox.controllers.objects import later
 from prograde.sandbox.kinds import Object
 
 __all__ = ["ProbeKind", "ProbeRun", "advance_probe", "declared_probes", "start_probe"]
@@ -49,7 +50,7 @@ def declared_probes(container: Object) -> dict[ProbeKind, Object]:
 
 def start_probe(kind: ProbeKind, probe: Object, started_at: datetime, now: datetime) -> ProbeRun:
     """Return a probe of a process that started at `started_at`, allowed to look from `now` on."""
-    first = started_at + timedelta(seconds=probe.get("initialDelaySeconds") or 0)
+    first = later(started_at, probe.get("initialDelaySeconds") or 0)
     return ProbeRun(kind, max(first, now), is_passing=kind == "liveness")
 
 

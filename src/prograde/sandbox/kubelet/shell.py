@@ -71,5 +71,5 @@ def _shell_program(shell: Shell, arguments: Sequence[str]) -> Program:
         return FOREVER if rest else Program(exit_after_seconds=0.0, is_sleep_like=True)
     shell.exits_on_error = "e" in flags
     shell.traces = "x" in flags
-    shell.positional = rest[1:]
+    shell.positional = rest[2:]  # the word after the script is $0
     return shell.run_to_end(lambda: shell.run_script(rest[0] if rest else ""), is_sleep_like=True)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from prograde.sandbox.controllers.objects import WAIT_SECONDS_MAX
 from prograde.sandbox.kubelet.program import Program, parse_seconds
 from prograde.sandbox.kubelet.shell_syntax import (
     AndOr,
@@ -23,7 +24,7 @@ from prograde.sandbox.kubelet.shell_syntax import (
 
 __all__ = ["SHELLS", "Shell"]
 
-COMMANDS_MAX = 2_000
+COMMANDS_MAX = 4_000
 """Commands of one script that are followed. A loop with a `sleep 1` in it is heard for a quarter of an hour or more."""
 
 OUTPUT_LENGTH_MAX = 1_048_576
@@ -35,8 +36,8 @@ _SILENT = frozenset({":", "cd", "chmod", "chown", "cp", "export", "kill", "ln", 
                      "readonly", "rm", "shift", "sync", "touch", "trap", "tee", "ulimit", "umask", "unset"})  # fmt: skip
 """Commands that succeed without a trace: there is no file system."""
 _CLIENTS = frozenset({"curl", "nc", "wget", "wrk"})
-_SERVERS = frozenset({"apache2", "caddy", "envoy", "gunicorn", "haproxy", "http-echo", "httpd", "java", "nginx", "node",
-                      "php-fpm", "python", "python3", "redis-server", "ruby", "uvicorn"})  # fmt: skip
+_SERVERS = frozenset({"apache2", "caddy", "envoy", "gunicorn", "haproxy", "http-echo", "httpd", "java", "nginx",
+                      "node", "php-fpm", "python", "python3", "redis-server", "ruby", "uvicorn"})  # fmt: skip
 """Well-known programs that keep running, so that scripts which end in one do what their authors expect."""
 
 
@@ -126,7 +127,8 @@ class Shell:
                 self._run_pipeline(pipeline, is_condition=index < len(and_or.rest) - 1)
 
     def _run_pipeline(self, pipeline: Pipeline, is_condition: bool) -> None:
-        self._condition_depth += is_condition or pipeline.is_negated
+        is_guarded = is_condition or pipeline.is_negated or self._condition_depth > 0
+        self._condition_depth += is_guarded
         outer_silent = self._is_silent
         try:
             for index, stage in enumerate(pipeline.stages):
@@ -136,10 +138,10 @@ class Shell:
                 self._run_node(stage)
         finally:
             self._is_silent = outer_silent
-            self._condition_depth -= is_condition or pipeline.is_negated
+            self._condition_depth -= is_guarded
         if pipeline.is_negated:
             self._status = int(self._status == 0)
-        if self._status and self.exits_on_error and not self._condition_depth and not pipeline.is_negated:
+        if self._status and self.exits_on_error and not is_guarded:
             raise _Exit(self._status)
 
     def _run_node(self, node: Node) -> None:
@@ -251,6 +253,9 @@ class Shell:
                 return 0
             case _ if name in _SILENT and not is_first_process:
                 return self._assign(arguments) if name in ("export", "local", "readonly") else 0
+            case _ if name in SHELLS and "-c" in arguments[:-1]:
+                self._run(parse(arguments[arguments.index("-c") + 1]))
+                return self._status
             case _ if is_first_process or name in _SERVERS:
                 raise _Endless
         return self._execute_shell_builtin(name, arguments)
@@ -279,9 +284,6 @@ class Shell:
                 return code
             case "break" | "continue":
                 raise _LoopControl(is_break=name == "break")
-            case _ if name in SHELLS and "-c" in arguments[:-1]:
-                self._run(parse(arguments[arguments.index("-c") + 1]))
-                return self._status
         self._write(f"sh: {name}: not found\n")
         return 127
 
@@ -316,7 +318,7 @@ class Shell:
         return 0
 
     def _advance_to(self, seconds: float) -> None:
-        if math.isinf(seconds):
+        if seconds > WAIT_SECONDS_MAX:
             raise _Endless
         self._seconds = seconds
 

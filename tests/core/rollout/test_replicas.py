@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from prograde.core.rollout.replicas import (
@@ -25,6 +25,7 @@ from prograde.core.rollout.replicas import (
     limits,
     next_counts,
     pods_for_weight,
+    resized_in_proportion,
     room_to_scale_down,
     routed_counts,
     scale_down_others,
@@ -354,6 +355,39 @@ def test_towards_a_larger_weight_the_canary_only_grows_and_stable_only_shrinks(t
         assert canary_next >= canary
         # The total may rise by the one surged pod: then stable grows first, towards its target.
         assert stable_next <= max(stable, end.stable)
+
+
+# ---- A changed number of pods while nothing may move -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("total", "surge", "unavailable", "stable", "new", "expected"),
+    [
+        pytest.param(20, 1, 0, "8/8", "2/2", (16, 4), id="twice as many"),
+        pytest.param(5, 1, 0, "8/8", "2/2", (4, 1), id="half as many"),
+        pytest.param(5, 1, 0, "10/10", "0/0", (5, 0), id="no canary yet"),
+        pytest.param(5, 1, 0, "0/0", "10/10", (0, 5), id="no stable left"),
+        pytest.param(0, 1, 0, "8/8", "2/2", (0, 0), id="none"),
+        pytest.param(6, 6, 0, "10/10", "5/0", (6, 2), id="a broken canary carries nothing"),
+        pytest.param(6, 6, 2, "10/10", "5/0", (4, 2), id="as far as pods may be missing"),
+        pytest.param(6, 1, 0, "4/0", "4/4", (3, 4), id="a broken stable side carries nothing either"),
+        pytest.param(6, 1, 0, "4/2", "4/1", (4, 4), id="too few are available already"),
+    ],
+)
+def test_a_changed_number_keeps_the_proportion_but_never_gives_up_needed_pods(
+    total, surge, unavailable, stable, new, expected
+):
+    counts = resized_in_proportion(total, Limits(surge, unavailable), new=size(new), stable=size(stable))
+    assert (counts.stable, counts.canary) == expected
+
+
+@given(total=st.integers(0, 30), surge=st.integers(0, 5), unavailable=st.integers(0, 5), new=sides, stable=sides)
+def test_a_changed_number_never_takes_needed_pods(total, surge, unavailable, new, stable):
+    assume(new.spec + stable.spec > 0)
+    bounds = limits(total, surge, unavailable)
+    counts = resized_in_proportion(total, bounds, new=new, stable=stable)
+    kept = min(counts.canary, new.available) + min(counts.stable, stable.available)
+    assert kept >= min(total - bounds.unavailable, new.available + stable.available)
 
 
 # ---- Other revisions -------------------------------------------------------------------------------------------------

@@ -201,8 +201,10 @@ def _keep_proportion(context: RolloutContext, draft: Draft) -> None:
             if each is not None and size_of(each) > 0:
                 draft.scale(each, context.replicas)
         return
-    share, whole = size_of(new), size_of(new) + size_of(stable)
-    counts = replicas.approximate_weight(context.replicas, share, whole, context.limits.surge)
+    others = sum(_size(each).lasting for each in context.others)
+    counts = replicas.resized_in_proportion(
+        context.replicas, context.limits, new=_size(new), stable=_size(stable), others_available=others
+    )
     draft.scale(stable, counts.stable)
     draft.scale(new, counts.canary)
 

@@ -8,7 +8,8 @@ asks these functions, and turns the answers into scale actions. In the order in 
 3. `approximate_weight`: that share as whole pods, when pods are the only means to split traffic ("basic canary").
 4. `next_counts`: one move from the present sizes towards that split, within the limits. It is computed afresh in every
    pass, so the whole rollout is the repetition of this one move, whatever happened in between.
-5. `scale_down_others`: what may leave from revisions that are neither the new nor the stable one.
+5. `scale_down_others`: what may leave from revisions that are neither the new nor the stable one;
+   `resized_in_proportion`: what a changed number of pods means while nothing may move.
 6. `routed_counts`, `effective_canary_scale`, `abort_weight`: the sizes when a router splits the traffic and the pods
    only have to carry their share.
 7. `is_new_at_target`, `is_stable_at_target`: whether reality has arrived, the gate for completing a step.
@@ -44,6 +45,7 @@ __all__ = [
     "meets_threshold",
     "next_counts",
     "pods_for_weight",
+    "resized_in_proportion",
     "room_to_scale_down",
     "routed_counts",
     "scale_down_others",
@@ -247,6 +249,19 @@ def _within_limits(
     grow_spec += min(lost, max(0, available_min - available))
     drain_spec -= max(0, grow_spec + drain_spec - pods_max)
     return drain_spec, grow_spec
+
+
+def resized_in_proportion(total: int, bounds: Limits, *, new: Size, stable: Size, others_available: int = 0) -> Counts:
+    """Return the sizes for a changed number of pods while nothing may move: each side keeps its share.
+
+    Pods that are needed stay all the same: no side shrinks as long as that would leave less available than the limits
+    allow, as it would where a broken canary holds a share. Both sides together must have pods.
+    """
+    counts = approximate_weight(total, new.spec, new.spec + stable.spec, bounds.surge)
+    needed = total - bounds.unavailable - others_available
+    kept_stable = max(counts.stable, min(stable.spec, needed - min(counts.canary, new.available)))
+    kept_new = max(counts.canary, min(new.spec, needed - min(kept_stable, stable.available)))
+    return Counts(canary=kept_new, stable=kept_stable)
 
 
 def room_to_scale_down(sizes: Sequence[Size], total: int, max_unavailable: int) -> int:

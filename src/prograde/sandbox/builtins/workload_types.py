@@ -23,6 +23,9 @@ ephemeralContainerStatuses  list(ContainerStatus)  States of the debugging conta
 qosClass                    string              Guaranteed, Burstable or BestEffort, from the resources.
 resize                      string              State of a change of resources.
 resourceClaimStatuses       list(PodResourceClaimStatus;name)  State of the resource claims.
+extendedResourceClaimStatus  object             State of claims made for extended resources.
+allocatedResources          map(quantity)       Resources set aside on the node for the whole pod.
+resources                   ResourceRequirements  Resources in force for the whole pod.
 observedGeneration          int64               Generation of the pod that this status is about.
 
 # PodCondition: One aspect of a pod's state.
@@ -82,6 +85,7 @@ resources                   list(ResourceHealth;resourceID)  Health of each devi
 # ResourceHealth: Health of one device.
 resourceID!                 string              Identity of the device.
 health                      string              Healthy, Unhealthy or Unknown.
+message                     string              Why, for people.
 
 # ContainerState: Exactly one of the three states is set.
 waiting                     ContainerStateWaiting  The container is not running yet, or not again.
@@ -189,7 +193,7 @@ status                      StatefulSetStatus   What is there.
 replicas                    int32               Number of pods wanted; 1 by default.
 selector!                   LabelSelector       Pods of this set; must match the labels of the template.
 template!                   PodTemplateSpec     The pods to make.
-volumeClaimTemplates        list(PersistentVolumeClaimTemplate)  Claims to make for each pod.
+volumeClaimTemplates        list(EmbeddedClaim)  Claims to make for each pod.
 serviceName                 string              Service that gives the pods their host names.
 podManagementPolicy         string              OrderedReady (the default) or Parallel.
 updateStrategy              StatefulSetUpdateStrategy  How pods are replaced.
@@ -197,6 +201,12 @@ revisionHistoryLimit        int32               Old revisions to keep; 10 by def
 minReadySeconds             int32               Seconds a pod must be ready before it counts as available.
 persistentVolumeClaimRetentionPolicy  object    When the claims are removed.
 ordinals                    object              First number of the pods.
+
+# EmbeddedClaim: A claim to make.
+apiVersion                  string              Group and version of the API that the claim belongs to.
+kind                        string              PersistentVolumeClaim.
+metadata                    ObjectMeta          Name, labels and other metadata of the claim.
++PersistentVolumeClaim
 
 # StatefulSetUpdateStrategy: How pods are replaced.
 type                        string              RollingUpdate (the default) or OnDelete.

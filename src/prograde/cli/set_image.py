@@ -13,7 +13,7 @@ from prograde.cli.workload import WorkloadReference, workload_reference
 from prograde.controller.resources import ROLLOUTS
 from prograde.kube.errors import Conflict
 
-__all__ = ["set_", "set_image", "with_image"]
+__all__ = ["set_", "set_image", "update_image", "with_image"]
 
 ATTEMPTS_MAX: Final = 5
 """How often a conflicting write is repeated on what is there by then."""
@@ -61,13 +61,13 @@ def set_image(ctx: click.Context, *, name: str, assignment: str) -> None:
         raise CliError(f"{assignment}: the image is empty; give it as CONTAINER=IMAGE")
 
     async def work(session: Session) -> None:
-        kind, shown = await _update(session, name, container, image)
+        kind, shown = await update_image(session, name, container, image)
         click.echo(f'{kind} "{shown}" image updated')
 
     in_session(work)
 
 
-async def _update(session: Session, name: str, container: str, image: str) -> tuple[str, str]:
+async def update_image(session: Session, name: str, container: str, image: str) -> tuple[str, str]:
     """Read, change and replace; on a conflict the same again. Return kind and name of what was changed."""
     for attempt in range(1, ATTEMPTS_MAX + 1):
         rollout = _decode((await session.client.get(ROLLOUTS, session.namespace, name)).body)

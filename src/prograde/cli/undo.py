@@ -18,7 +18,7 @@ from prograde.controller.resources import REPLICA_SETS, ROLLOUTS
 from prograde.kube.client import JSON_PATCH
 from prograde.kube.errors import KubeError
 
-__all__ = ["find_revision", "is_contained", "template_to_restore", "undo"]
+__all__ = ["find_revision", "is_contained", "template_to_restore", "undo", "undo_rollout"]
 
 Json = dict[str, Any]
 
@@ -44,29 +44,37 @@ _METADATA_FIELDS = (
 @connection_flags
 def undo(*, name: str, to_revision: int) -> None:
     async def work(session: Session) -> None:
-        rollout = _decode((await session.client.get(ROLLOUTS, session.namespace, name)).body)
-        sets = await _replica_sets_of(session, rollout)
-        replica_set = find_revision(sets, to_revision, name)
-        own_template = (rollout.get("spec") or {}).get("template")
-        if own_template is not None and _is_same_template(own_template, replica_set["spec"]["template"]):
-            text = f"skipped rollback (current template already matches revision {to_revision})"
-            click.echo(text, nl=False)
-            return
-        target = workload_reference(rollout) or WorkloadReference(ROLLOUTS, name, ("spec", "template"))
-        operation = {
-            "op": "replace",
-            "path": "/" + "/".join(target.template_path),
-            "value": template_to_restore(rollout, replica_set),
-        }
-        try:
-            await session.client.patch(
-                target.resource, session.namespace, target.name, [operation], content_type=JSON_PATCH
-            )
-        except KubeError as err:
-            raise CliError(f"failed restoring revision {to_revision}: {getattr(err, 'message', err)}") from err
-        click.echo(f"rollout '{name}' undo")
+        click.echo(await undo_rollout(session, name, to_revision), nl=False)
 
     in_session(work)
+
+
+async def undo_rollout(session: Session, name: str, to_revision: int) -> str:
+    """Restore the template of `to_revision` (0: the revision before the last); return the text to print.
+
+    The text for "nothing to do" has no newline at its end, as existing scripts expect.
+
+    Raises:
+        CliError: there is no such revision, or it cannot be written.
+    """
+    rollout = _decode((await session.client.get(ROLLOUTS, session.namespace, name)).body)
+    replica_set = find_revision(await _replica_sets_of(session, rollout), to_revision, name)
+    own_template = (rollout.get("spec") or {}).get("template")
+    if own_template is not None and _is_same_template(own_template, replica_set["spec"]["template"]):
+        return f"skipped rollback (current template already matches revision {to_revision})"
+    target = workload_reference(rollout) or WorkloadReference(ROLLOUTS, name, ("spec", "template"))
+    operation = {
+        "op": "replace",
+        "path": "/" + "/".join(target.template_path),
+        "value": template_to_restore(rollout, replica_set),
+    }
+    try:
+        await session.client.patch(
+            target.resource, session.namespace, target.name, [operation], content_type=JSON_PATCH
+        )
+    except KubeError as err:
+        raise CliError(f"failed restoring revision {to_revision}: {getattr(err, 'message', err)}") from err
+    return f"rollout '{name}' undo\n"
 
 
 def find_revision(replica_sets: Iterable[Json], to_revision: int, name: str) -> Json:

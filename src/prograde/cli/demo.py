@@ -1,0 +1,337 @@
+"""`prograde demo`: a canary, a broken version, an abort and an undo, in a minute, with nothing but this process.
+
+The cluster listens on a free loopback port. The controller talks to it over HTTPS like to any other, and so does the
+script below: what it does is what the commands do, and it prints which. On a terminal the Rollout is redrawn while it
+changes; otherwise every change is a plain line.
+"""
+
+import asyncio
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from typing import Final
+
+import click
+
+from prograde import __version__
+from prograde.api.rollout import Rollout
+from prograde.cli.connect import Session, raise_as_cli_error, stop_on_signals
+from prograde.cli.explain import plan_of
+from prograde.cli.framework import CliError, command
+from prograde.cli.get import wants_colour
+from prograde.cli.mutate import patch_status_first
+from prograde.cli.observe import observe_rollout
+from prograde.cli.promote import promotion
+from prograde.cli.set_image import update_image
+from prograde.cli.tree import rollout_text
+from prograde.cli.undo import undo_rollout
+from prograde.controller.manager import run_controller
+from prograde.controller.resources import ROLLOUTS
+from prograde.controller.settings import ControllerSettings
+from prograde.dashboard.views import RolloutView
+from prograde.kube.client import Client
+from prograde.kube.config import load_kubeconfig
+from prograde.kube.http import HttpTransport
+from prograde.sandbox.certificates import CertificatesUnavailable
+from prograde.sandbox.clock import wall_clock
+from prograde.sandbox.cluster import Sandbox
+from prograde.sandbox.endpoint import Endpoint
+from prograde.telemetry.logs import parse_level, set_up_logging
+
+__all__ = ["demo"]
+
+NAME: Final = "shop"
+CONTAINER: Final = "web"
+YELLOW: Final = "argoproj/rollouts-demo:yellow"
+BROKEN: Final = "argoproj/rollouts-demo:does-not-exist"
+
+PATIENCE_SECONDS: Final = 60.0
+"""No part of the story takes longer; when it does, something is broken and the demo says so."""
+
+CONTROLLER_AGENT: Final = "prograde-controller"
+
+
+@command(
+    "demo",
+    usage="[flags]",
+    text=(
+        "Watch a rollout on an embedded cluster: a canary is promoted, a broken version degrades, is aborted and "
+        "undone. Everything runs in this process and on loopback; it ends by itself in well under 90 seconds."
+    ),
+    examples=(
+        "# Watch it\nprograde demo\n\n"
+        "# The same, and then go on by hand with kubectl, until Ctrl-C\nprograde demo --keep"
+    ),
+)
+@click.option("--keep", is_flag=True, help="Leave cluster and controller up at the end, and say how to reach them")
+@click.option("--no-color", is_flag=True, help="Do not colorize output")
+@click.option("--plain", is_flag=True, help="Print plain lines even on a terminal")
+@click.option("--loglevel", default="error", help="Log level of the controller")
+def demo(*, keep: bool, no_color: bool, plain: bool, loglevel: str) -> int:
+    try:
+        set_up_logging(parse_level(loglevel))
+    except ValueError as err:
+        raise CliError(str(err)) from err
+    screen = Screen(redraws=sys.stdout.isatty() and not plain, colour=wants_colour(no_color))
+    with raise_as_cli_error(CertificatesUnavailable):
+        return asyncio.run(_run(screen, keep=keep))
+
+
+async def _run(screen: "Screen", *, keep: bool) -> int:
+    """Play the story, or until a signal; return the exit code."""
+    async with AsyncExitStack() as stack:
+        stop = await stack.enter_async_context(stop_on_signals())
+        cluster = Sandbox(now=wall_clock, seed_number=1, profile="fast")
+        await stack.enter_async_context(cluster.running())
+        endpoint = await stack.enter_async_context(cluster.serving())
+        await stack.enter_async_context(_controller(endpoint))
+        session = await stack.enter_async_context(_session(endpoint, "prograde-demo"))
+        screen.say(f"An embedded cluster listens on {endpoint.url}, and the controller watches it.")
+        story = asyncio.create_task(_tell(screen, cluster, session))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({story, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not story.done():
+            story.cancel()
+            await asyncio.gather(story, return_exceptions=True)
+            return 130
+        code = story.result()
+        if keep:
+            click.echo(
+                "The cluster stays up until Ctrl-C. In another terminal:\n\n"
+                f"  export KUBECONFIG={endpoint.kubeconfig}\n"
+                f"  prograde get rollout {NAME} --watch\n"
+                f"  prograde set image {NAME} {CONTAINER}={YELLOW}\n"
+                "  kubectl get pods --watch"
+            )
+            await stop.wait()
+        return code
+
+
+async def _tell(screen: "Screen", cluster: Sandbox, session: Session) -> int:
+    """Play all acts and print the summary; return the exit code."""
+    cluster.apply(resources.files("prograde.cli").joinpath("demo.yaml").read_text())
+    screen.say("$ kubectl apply -f demo.yaml")
+    async with observe_rollout(session, NAME) as views:
+        watcher = Watcher(screen)
+        following = asyncio.create_task(watcher.follow(views))
+        try:
+            await _acts(screen, session, watcher)
+        except TimeoutError:
+            screen.end()
+            click.echo(f"The demo is stuck: {await _why(session)}", err=True)
+            return 1
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+    screen.end()
+    click.echo(_summary(watcher, cluster, screen.elapsed_seconds))
+    return 0 if watcher.lowest_available >= watcher.desired else 1
+
+
+async def _acts(screen: "Screen", session: Session, watcher: "Watcher") -> None:
+    await watcher.until(lambda view: view.status == "Healthy")
+    screen.say("The first version is up. A second one is rolled out:")
+    screen.say(f"$ prograde set image {NAME} {CONTAINER}={YELLOW}")
+    await update_image(session, NAME, CONTAINER, YELLOW)
+    await watcher.until(lambda view: view.status == "Paused" and view.step == "1/8")
+    screen.say(f"$ prograde explain {NAME}\n  {await _why(session)}")
+    await asyncio.sleep(2)
+    screen.say(f"$ prograde promote {NAME}")
+    await _promote(session)
+    await watcher.until(lambda view: view.status == "Healthy")
+
+    screen.say("It went through all steps. The third version cannot even start:")
+    screen.say(f"$ prograde set image {NAME} {CONTAINER}={BROKEN}")
+    await update_image(session, NAME, CONTAINER, BROKEN)
+    await watcher.until(lambda view: view.status == "Degraded")
+    screen.say(f"$ prograde explain {NAME}\n  {await _why(session)}")
+    await asyncio.sleep(2)
+    screen.say(f"$ prograde abort {NAME}")
+    await patch_status_first(session.client, session.namespace, NAME, {"status": {"abort": True}})
+    await watcher.until(lambda view: view.status == "Degraded" and _pods_of(view, BROKEN) == 0)
+    screen.say("The broken version is gone, but the Rollout still asks for it:")
+    screen.say(f"$ prograde undo {NAME}")
+    await undo_rollout(session, NAME, 0)
+    await watcher.until(lambda view: view.status == "Healthy")
+
+
+async def _promote(session: Session) -> None:
+    rollout = (await session.client.get(ROLLOUTS, session.namespace, NAME)).to(Rollout)
+    wanted = promotion(rollout)
+    assert wanted.status is not None, "a paused canary is promoted through its status"
+    await session.client.patch(ROLLOUTS, session.namespace, NAME, wanted.status, subresource="status")
+
+
+async def _why(session: Session) -> str:
+    """Return the controller's own first reason for waiting."""
+    _, plan = await plan_of(session, NAME, datetime.now(UTC))
+    return plan.waits[0].message if plan.waits else "it waits for nothing"
+
+
+def _pods_of(view: RolloutView, image: str) -> int:
+    return sum(each.replicas for each in view.replica_sets if image in each.images)
+
+
+# --- What is seen ----------------------------------------------------------------------------------------------------
+
+
+class Screen:
+    """Where the story appears: redrawn on a terminal, line by line elsewhere."""
+
+    def __init__(self, *, redraws: bool, colour: bool) -> None:
+        self._redraws = redraws
+        self._colour = colour
+        self._story: list[str] = []
+        self._tree = ""
+        self._last_line = ""
+        self._started_at = time.monotonic()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self._started_at
+
+    def say(self, text: str) -> None:
+        """Add to the story."""
+        self._story.append(self._bold(text) if text.startswith("$") else text)
+        if self._redraws:
+            self._draw()
+        else:
+            click.echo(self._story[-1])
+
+    def show(self, view: RolloutView) -> None:
+        """Show the present state of the Rollout."""
+        if self._redraws:
+            self._tree = rollout_text(view, datetime.now(UTC), colour=self._colour)
+            self._draw()
+            return
+        line = _one_line(view)
+        if line != self._last_line:
+            self._last_line = line
+            click.echo(f"  {self.elapsed_seconds:5.1f}s  {line}")
+
+    def end(self) -> None:
+        """Leave the cursor below everything."""
+        if self._redraws:
+            click.echo()
+
+    def _draw(self) -> None:
+        # Home, and clear to the end only after drawing: a screen that is cleared first flickers.
+        text = "\n".join([*self._story, "", self._tree]).replace("\n", "\x1b[K\n")
+        click.echo(f"\x1b[H{text}\x1b[J", nl=False)
+
+    def _bold(self, text: str) -> str:
+        return f"\x1b[1m{text}\x1b[0m" if self._colour else text
+
+
+def _one_line(view: RolloutView) -> str:
+    parts = [f"{view.icon} {view.status:<11}"]
+    parts.append(f"step {view.step or '-':<4} weight {view.set_weight:>3}%")
+    for each in view.replica_sets:
+        if each.replicas or each.pods:
+            colour = each.images[0].rpartition(":")[2]
+            parts.append(f"{colour} {each.available}/{each.replicas}")
+    return "  ".join(parts).rstrip() + (f"  ({view.message})" if view.message else "")
+
+
+class Watcher:
+    """Follows the Rollout, shows it, and remembers what the summary needs."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._changed = asyncio.Condition()
+        self._view: RolloutView | None = None
+        self.desired = 0
+        self.lowest_available = 0
+        self.milestones: list[tuple[float, str]] = []
+
+    async def follow(self, views: AsyncIterator[RolloutView | None]) -> None:
+        async for view in views:
+            if view is None:
+                return
+            self._note(view)
+            self._screen.show(view)
+            async with self._changed:
+                self._view = view
+                self._changed.notify_all()
+
+    async def until(self, is_reached: Callable[[RolloutView], bool]) -> None:
+        """Wait for a state.
+
+        Raises:
+            TimeoutError: it does not come.
+        """
+        async with asyncio.timeout(PATIENCE_SECONDS), self._changed:
+            await self._changed.wait_for(lambda: self._view is not None and is_reached(self._view))
+
+    def _note(self, view: RolloutView) -> None:
+        available = sum(each.available for each in view.replica_sets)
+        if self.desired:
+            self.lowest_available = min(self.lowest_available, available)
+        elif view.status == "Healthy":
+            # From here on the promise holds: maxUnavailable is 0.
+            self.desired = view.desired
+            self.lowest_available = available
+        state = f"{view.status}" + (f" at step {view.step}" if view.status == "Paused" else "")
+        if not self.milestones or self.milestones[-1][1] != state:
+            self.milestones.append((self._screen.elapsed_seconds, state))
+
+
+def _summary(watcher: Watcher, cluster: Sandbox, seconds: float) -> str:
+    writes: Counter[str] = Counter()
+    for request in cluster.request_log:
+        if request.client == CONTROLLER_AGENT and request.verb in ("create", "update", "patch", "delete"):
+            writes[f"{request.verb} {request.resource}"] += 1
+    counted = ", ".join(f"{count} x {what}" for what, count in sorted(writes.items()) if "leases" not in what)
+    kept = watcher.lowest_available >= watcher.desired
+    return "\n".join(
+        [
+            "Summary",
+            f"  {seconds:.0f} s: one version promoted through 8 steps, one broken version aborted and undone.",
+            f"  Available pods never fell below {watcher.lowest_available} of {watcher.desired}: "
+            + ("as promised (maxUnavailable: 0)." if kept else "that breaks the promise of maxUnavailable: 0!"),
+            f"  Writes of the controller: {counted}.",
+            "  Next: 'prograde demo --keep' and use kubectl, or 'prograde sandbox' for a cluster of your own.",
+        ]
+    )
+
+
+# --- What runs -------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _session(endpoint: Endpoint, user_agent: str) -> AsyncIterator[Session]:
+    transport = _transport(endpoint, user_agent)
+    try:
+        yield Session(Client(transport, qps=0), "default")
+    finally:
+        await transport.close()
+
+
+@asynccontextmanager
+async def _controller(endpoint: Endpoint) -> AsyncIterator[None]:
+    """Run the controller as a task of this process, over the real API."""
+    transport = _transport(endpoint, CONTROLLER_AGENT)
+    # The endpoints take free ports on loopback: a demo must not be in anybody's way.
+    settings = ControllerSettings(
+        leader_elect=False, endpoint_host="127.0.0.1", metrics_port=0, healthz_port=0, grace_period=timedelta(seconds=2)
+    )
+    stop = asyncio.Event()
+    running = asyncio.create_task(
+        run_controller(transport, settings, identity="demo", now=wall_clock, rng=random.Random(), stop=stop)
+    )
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+        await transport.close()
+
+
+def _transport(endpoint: Endpoint, user_agent: str) -> HttpTransport:
+    config = load_kubeconfig([endpoint.kubeconfig], environ={}, now=wall_clock)
+    return HttpTransport(config, user_agent=f"{user_agent}/{__version__}")

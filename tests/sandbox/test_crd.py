@@ -133,6 +133,20 @@ def test_an_established_definition_stays_so_when_an_update_asks_for_a_taken_name
     assert "shortNames" not in status["acceptedNames"]
 
 
+def test_versions_that_only_a_webhook_could_convert_are_not_served() -> None:
+    versions = [version("v1"), version("v2", storage=False)]
+    obj = admitted(definition(versions=versions, conversion={"strategy": "Webhook"}))
+    condition = crd.condition_of(obj, "Established")
+    assert condition is not None
+    assert (condition["status"], condition["reason"]) == ("False", "ConversionNotSupported")
+    assert "set spec.conversion.strategy to None" in condition["message"]
+
+
+def test_a_webhook_does_not_matter_while_one_version_is_served() -> None:
+    versions = [version("v1"), version("v0", storage=False, served=False)]
+    assert crd.is_established(admitted(definition(versions=versions, conversion={"strategy": "Webhook"})))
+
+
 def test_admitting_again_keeps_the_transition_times() -> None:
     obj = admitted(definition())
     assert crd.admit(obj, [obj], datetime(2027, 1, 1, tzinfo=UTC)) == obj["status"]
@@ -285,10 +299,10 @@ def with_name(name: str) -> dict[str, Any]:
             id="no schema",
         ),
         pytest.param(
-            definition(conversion={"strategy": "Webhook"}),
+            definition(conversion={"strategy": "Magic"}),
             "spec.conversion.strategy",
-            "it calls no webhooks: use None",
-            id="webhook",
+            'Unsupported value: "Magic": supported values: "None", "Webhook"',
+            id="conversion",
         ),
         pytest.param(
             with_schema({"type": "string"}),

@@ -613,6 +613,13 @@ def test_transition_rules_pair_up_items_by_key_and_members_by_name() -> None:
     ]
 
 
+def test_a_rule_may_report_at_a_field_below_it() -> None:
+    rule = {"rule": "self == oldSelf", "message": "is fixed", "fieldPath": ".a"}
+    schema = schema_with(p={"type": "object", "properties": {"a": STRING}, "x-kubernetes-validations": [rule]})
+    (cause,) = schema.process(widget(p={"a": "x"}), old=widget(p={"a": "y"})).causes
+    assert (cause.field, cause.message) == ("spec.p.a", 'Invalid value: {"a":"x"}: is fixed')
+
+
 def test_a_rule_of_another_form_is_skipped_with_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     rule = {"rule": "self.size() > 3", "message": "too short"}
     schema = schema_with(p={"type": "string", "x-kubernetes-validations": [rule]})

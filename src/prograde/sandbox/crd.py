@@ -35,6 +35,11 @@ __all__ = [
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 """Holds a definition until all its objects are gone."""
 
+_WEBHOOK_REMEDY = (
+    "this server calls no conversion webhook: serve one version only, or set spec.conversion.strategy to None, which "
+    "changes nothing but apiVersion"
+)
+
 _SCHEMAS_KEPT = 64
 """Compiled schemas shared between equal definitions: a test session loads the same five again and again."""
 
@@ -60,10 +65,9 @@ def validate(crd: Object, old: Object | None = None) -> list[Cause]:
             causes.append(not_supported("spec.scope", spec["scope"], "Cluster", "Namespaced"))
         else:
             causes.append(required("spec.scope"))
-    conversion = spec.get("conversion") or {}
-    if conversion.get("strategy", "None") != "None":
-        problem = "this server converts by rewriting apiVersion only, it calls no webhooks: use None"
-        causes.append(invalid("spec.conversion.strategy", conversion["strategy"], problem))
+    strategy = (spec.get("conversion") or {}).get("strategy", "None")
+    if strategy not in ("None", "Webhook"):
+        causes.append(not_supported("spec.conversion.strategy", strategy, "None", "Webhook"))
     if old is not None:
         causes += _change_causes(spec, old)
     return causes
@@ -72,8 +76,8 @@ def validate(crd: Object, old: Object | None = None) -> list[Cause]:
 def admit(crd: Object, others: Iterable[Object], now: datetime) -> Object:
     """Return the status of `crd`: accepted names, conditions and stored versions.
 
-    A name that another definition of the group has already accepted is refused, and then nothing is served. A
-    definition that was established stays so.
+    A name that another definition of the group has already accepted is refused, and then nothing is served; neither
+    is a definition whose versions only a webhook could convert. A definition that was established stays so.
 
     Args:
         others: the stored definitions; `crd` itself may be among them.
@@ -83,12 +87,13 @@ def admit(crd: Object, others: Iterable[Object], now: datetime) -> Object:
     conditions = list(status.get("conditions") or [])
     accepted, conflict = _accept_names(crd, others)
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if conflict is None:
-        named = ("True", "NoConflicts", "no conflicts found")
-        established = ("True", "InitialNamesAccepted", "the initial names have been accepted")
-    else:
-        named = ("False", *conflict)
+    named = ("True", "NoConflicts", "no conflicts found") if conflict is None else ("False", *conflict)
+    if conflict is not None:
         established = ("False", "NotAccepted", "not all names are accepted")
+    elif _needs_webhook(spec):
+        established = ("False", "ConversionNotSupported", _WEBHOOK_REMEDY)
+    else:
+        established = ("True", "InitialNamesAccepted", "the initial names have been accepted")
     was_established = is_established(crd)
     _set_condition(conditions, "NamesAccepted", named, stamp)
     if not was_established:
@@ -250,6 +255,11 @@ def _accept_names(crd: Object, others: Iterable[Object]) -> tuple[Object, tuple[
         accepted["categories"] = wanted["categories"]
     # Kind and plural are what clients need at all; an empty name says "none accepted yet".
     return {"kind": "", "plural": "", **accepted}, conflict
+
+
+def _needs_webhook(spec: Mapping[str, Any]) -> bool:
+    served = [version for version in spec["versions"] if version.get("served")]
+    return len(served) > 1 and (spec.get("conversion") or {}).get("strategy") == "Webhook"
 
 
 def _set_condition(conditions: list[Any], type_: str, state: tuple[str, str, str], stamp: str) -> None:

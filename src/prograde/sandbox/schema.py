@@ -669,8 +669,11 @@ class _Rule(NamedTuple):
     """Steps from the root: a member, None for every member, or the keys of a list whose items pair up by them."""
     message: str
     reason: str
+    field_path: str
+    """Where to report a violation, below the place itself."""
 
-    def cause(self, field: str, value: Any) -> Cause:
+    def cause(self, place: str, value: Any) -> Cause:
+        field = place + self.field_path
         if self.reason == "FieldValueForbidden":
             return Cause(reason=self.reason, message=f"Forbidden: {self.message}", field=field)
         return Cause(reason=self.reason, message=f"Invalid value: {_show(value)}: {self.message}", field=field)
@@ -684,7 +687,8 @@ def _find_rules(raw: Mapping[str, Any], path: tuple[str | tuple[str, ...] | None
         rule = str(validation.get("rule", ""))
         if "".join(rule.split()) in _UNCHANGED_RULES:
             message = validation.get("message") or f"failed rule: {rule}"
-            yield _Rule(path, message, validation.get("reason") or "FieldValueInvalid")
+            reason = validation.get("reason") or "FieldValueInvalid"
+            yield _Rule(path, message, reason, validation.get("fieldPath") or "")
         else:
             _log.warning("rule %r at %s is not evaluated here", rule, ".".join(map(str, path)) or "the root")
     for name, child in (raw.get("properties") or {}).items():

@@ -233,6 +233,8 @@ class Verbs:
             raise StatusError.not_found(kind.group, kind.plural, name)
         if unknown and options.validation == "Strict":
             raise strict_error(config, [f'unknown field "{path}"' for path in unknown])
+        if entry is not None:
+            _check_preconditions(kind, entry, config["metadata"])
         live = object_as(entry, kind) if entry is not None else None
         obj = dict(
             apply.server_side_apply(

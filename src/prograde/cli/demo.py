@@ -7,6 +7,7 @@ changes; otherwise every change is a plain line.
 
 import asyncio
 import random
+import shutil
 import sys
 import time
 from collections import Counter
@@ -52,6 +53,9 @@ BROKEN: Final = "argoproj/rollouts-demo:does-not-exist"
 
 PATIENCE_SECONDS: Final = 60.0
 """No part of the story takes longer; when it does, something is broken and the demo says so."""
+
+STORY_LINES_MIN: Final = 6
+"""How much of the story stays visible on a terminal that is too small for the tree."""
 
 CONTROLLER_AGENT: Final = "prograde-controller"
 
@@ -187,6 +191,8 @@ class Screen:
         self._redraws = redraws
         self._colour = colour
         self._story: list[str] = []
+        if redraws:
+            click.clear()
         self._tree = ""
         self._last_line = ""
         self._started_at = time.monotonic()
@@ -220,8 +226,12 @@ class Screen:
             click.echo()
 
     def _draw(self) -> None:
-        # Home, and clear to the end only after drawing: a screen that is cleared first flickers.
-        text = "\n".join([*self._story, "", self._tree]).replace("\n", "\x1b[K\n")
+        """Redraw all that fits: the tree, and above it the end of the story."""
+        height = shutil.get_terminal_size().lines - 1
+        tree = self._tree.splitlines()[: height - STORY_LINES_MIN]
+        story = "\n".join(self._story).splitlines()[-(height - len(tree) - 1) :]
+        # Home, and clear what is left over only after drawing: a screen that is cleared first flickers.
+        text = "".join(f"{line}\x1b[K\n" for line in [*story, "", *tree])
         click.echo(f"\x1b[H{text}\x1b[J", nl=False)
 
     def _bold(self, text: str) -> str:

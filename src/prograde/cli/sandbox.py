@@ -63,6 +63,7 @@ def sandbox(
     output: str,
 ) -> None:
     manifests = [_read(name) for name in files]
+    place = Path(directory).expanduser()
 
     async def run() -> None:
         cluster = Sandbox(now=wall_clock, seed_number=seed, profile=profile, nodes=nodes)
@@ -79,7 +80,7 @@ def sandbox(
                     cluster.serving(
                         host=host,
                         port=port,
-                        directory=Path(directory).expanduser(),
+                        directory=place,
                         insecure_http=insecure_http,
                         allows_other_machines=i_understand,
                     )

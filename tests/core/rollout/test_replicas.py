@@ -381,6 +381,16 @@ def test_a_changed_number_keeps_the_proportion_but_never_gives_up_needed_pods(
     assert (counts.stable, counts.canary) == expected
 
 
+def test_a_changed_number_grows_no_further_than_the_surge_with_the_pods_of_others():
+    counts = resized_in_proportion(3, Limits(1, 0), new=Size(0, 0), stable=Size(1, 1), others=[Size(2, 2)])
+    assert counts == Counts(canary=0, stable=2)
+
+
+def test_a_changed_number_may_shrink_by_what_others_carry():
+    counts = resized_in_proportion(3, Limits(1, 0), new=Size(2, 0), stable=Size(4, 4), others=[Size(2, 1)])
+    assert counts == Counts(canary=1, stable=2)
+
+
 @given(total=st.integers(0, 30), surge=st.integers(0, 5), unavailable=st.integers(0, 5), new=sides, stable=sides)
 def test_a_changed_number_never_takes_needed_pods(total, surge, unavailable, new, stable):
     assume(new.spec + stable.spec > 0)

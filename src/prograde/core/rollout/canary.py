@@ -201,9 +201,12 @@ def _keep_proportion(context: RolloutContext, draft: Draft) -> None:
             if each is not None and size_of(each) > 0:
                 draft.scale(each, context.replicas)
         return
-    others = sum(_size(each).lasting for each in context.others)
     counts = replicas.resized_in_proportion(
-        context.replicas, context.limits, new=_size(new), stable=_size(stable), others_available=others
+        context.replicas,
+        context.limits,
+        new=_size(new),
+        stable=_size(stable),
+        others=[_size(each) for each in context.others],
     )
     draft.scale(stable, counts.stable)
     draft.scale(new, counts.canary)

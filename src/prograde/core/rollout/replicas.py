@@ -251,16 +251,24 @@ def _within_limits(
     return drain_spec, grow_spec
 
 
-def resized_in_proportion(total: int, bounds: Limits, *, new: Size, stable: Size, others_available: int = 0) -> Counts:
+def resized_in_proportion(
+    total: int, bounds: Limits, *, new: Size, stable: Size, others: Sequence[Size] = ()
+) -> Counts:
     """Return the sizes for a changed number of pods while nothing may move: each side keeps its share.
 
-    Pods that are needed stay all the same: no side shrinks as long as that would leave less available than the limits
-    allow, as it would where a broken canary holds a share. Both sides together must have pods.
+    Within the limits, that is. Growing stops at the surge, where the pods of `others` count, stable first. And no side
+    shrinks as long as that would leave less available than the limits allow, as it would where a broken canary holds a
+    share. New and stable together must have pods.
     """
     counts = approximate_weight(total, new.spec, new.spec + stable.spec, bounds.surge)
-    needed = total - bounds.unavailable - others_available
-    kept_stable = max(counts.stable, min(stable.spec, needed - min(counts.canary, new.available)))
-    kept_new = max(counts.canary, min(new.spec, needed - min(kept_stable, stable.available)))
+    room = total + bounds.surge - new.spec - stable.spec - sum(other.spec for other in others)
+    grown_stable = _grow(stable.spec, counts.stable, room)
+    grown_new = _grow(new.spec, counts.canary, room - (grown_stable - stable.spec))
+    wanted_stable, wanted_new = min(grown_stable, counts.stable), min(grown_new, counts.canary)
+
+    needed = total - bounds.unavailable - sum(other.lasting for other in others)
+    kept_stable = max(wanted_stable, min(stable.spec, needed - min(wanted_new, new.available)))
+    kept_new = max(wanted_new, min(new.spec, needed - min(kept_stable, stable.available)))
     return Counts(canary=kept_new, stable=kept_stable)
 
 

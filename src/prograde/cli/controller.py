@@ -10,12 +10,12 @@ import random
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import click
+import msgspec
 
 from prograde import __version__
 from prograde.api.scalars import parse_duration
@@ -24,12 +24,18 @@ from prograde.cli.flags import connection_flags, connection_of
 from prograde.cli.framework import CliError, command
 from prograde.controller.manager import run_controller
 from prograde.controller.settings import DEFAULT_NAMESPACE, ControllerSettings
+from prograde.kube.client import Client
 from prograde.kube.config import SERVICE_ACCOUNT_FOLDER
+from prograde.kube.errors import KubeError, NotFound
 from prograde.kube.http import HttpTransport
+from prograde.kube.resources import Resource
+from prograde.kube.transport import Transport
 from prograde.telemetry.logs import parse_level, set_up_logging
 from prograde.telemetry.server import PortInUse
 
 __all__ = ["controller"]
+
+NAMESPACES: Final = Resource(plural="namespaces", kind="Namespace", namespaced=False)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -92,7 +98,7 @@ def _idle_flags(function: _F) -> _F:
 @click.option("--logformat", default="", help="Form of log lines: text or json")
 @click.option("--metricsPort", "--metricsport", "metrics_port", default=8090, help="Port of /metrics")
 @click.option("--healthzPort", "healthz_port", default=8080, help="Port of /healthz")
-@click.option("--address", default="0.0.0.0", help="Address on which /metrics and /healthz listen")
+@click.option("--address", default="", help="Address of /metrics and /healthz; all inside a pod, else only loopback")
 @click.option("--qps", default=40.0, help="Requests per second to the API server")
 @click.option("--burst", default=80, help="Requests that may exceed the rate at once")
 @click.option("--rollout-threads", default=10, help="Number of workers for Rollouts")
@@ -141,14 +147,14 @@ def controller(
         config = connection_config(flags, os.environ)
         settings = ControllerSettings(
             namespace=config.namespace if namespaced else "",
-            own_namespace=_own_namespace(os.environ.get("POD_NAMESPACE", ""), config.namespace if namespaced else ""),
+            own_namespace=_own_namespace(os.environ),
             instance_id=instance_id,
             resync_period=timedelta(seconds=rollout_resync),
             rollout_workers=rollout_threads,
             service_workers=service_threads,
             qps=qps,
             burst=burst,
-            endpoint_host=address,
+            endpoint_host=address or ("0.0.0.0" if _is_in_pod(os.environ) else "127.0.0.1"),
             metrics_port=metrics_port,
             healthz_port=healthz_port,
             leader_elect=leader_elect,
@@ -159,11 +165,12 @@ def controller(
 
     async def run() -> None:
         transport = HttpTransport(config, user_agent=f"prograde/{__version__} (controller)")
+        own_namespace = settings.own_namespace or await _namespace_of_lease(transport, config.namespace)
         try:
             async with stop_on_signals() as stop:
                 await run_controller(
                     transport,
-                    settings,
+                    msgspec.structs.replace(settings, own_namespace=own_namespace),
                     identity=f"{socket.gethostname()}_{uuid.uuid4()}",
                     now=lambda: datetime.now(UTC),
                     rng=random.Random(),
@@ -193,15 +200,34 @@ def _log_form(text: str) -> Literal["", "text", "json"]:
     return "text"
 
 
-def _own_namespace(pod_namespace: str, fallback: str) -> str:
-    """Return where this controller lives: as the pod says, then as its service account says, then the default."""
-    if pod_namespace:
-        return pod_namespace
-    file = Path(SERVICE_ACCOUNT_FOLDER) / "namespace"
+def _is_in_pod(environ: Mapping[str, str]) -> bool:
+    return "KUBERNETES_SERVICE_HOST" in environ
+
+
+def _own_namespace(environ: Mapping[str, str]) -> str:
+    """Return where this controller lives: as the pod says, then as its service account says; else ``""``."""
+    if named := environ.get("POD_NAMESPACE", ""):
+        return named
     try:
-        return file.read_text().strip()
+        return (SERVICE_ACCOUNT_FOLDER / "namespace").read_text().strip()
     except OSError:
-        return fallback or DEFAULT_NAMESPACE
+        return ""
+
+
+async def _namespace_of_lease(transport: Transport, context_namespace: str) -> str:
+    """Return where a controller outside of any pod competes for leadership.
+
+    The usual namespace, if the cluster has it, because an installed controller keeps its lease there and must exclude
+    this one. Where it is missing no controller is installed in the usual way, and the context's own namespace will do.
+    """
+    try:
+        await Client(transport, qps=0).get(NAMESPACES, "", DEFAULT_NAMESPACE)
+    except NotFound:
+        return context_namespace
+    except (KubeError, OSError):
+        # Not allowed to look, or not reachable now: the election itself will say what is wrong.
+        return DEFAULT_NAMESPACE
+    return DEFAULT_NAMESPACE
 
 
 def _duration(flag: str, text: str) -> timedelta:

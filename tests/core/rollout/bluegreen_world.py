@@ -197,3 +197,31 @@ class BlueGreenWorld(World):
         found = find_by_hash(tuple(self.replica_sets.values()), pod_hash)
         assert found is not None, "the active Service selects a revision that does not exist"
         return found
+
+
+# ---- States to begin with ----------------------------------------------------------------------------------------
+
+
+def switched_but_not_promoted(**options: Any) -> BlueGreenWorld:
+    """The state between the switch and the promotion: the active Service has moved, the status was not written."""
+    world = BlueGreenWorld.deployed(**options)
+    world.set_image("v2")
+    world.steps(3)
+    stable = world.status.stable_rs
+    while world.active == "v1":
+        world.settle_pods()
+        world.step()
+    world.change_status(stable_rs=stable)
+    return world
+
+
+def promoted_twice(**options: Any) -> BlueGreenWorld:
+    """Version 2 has just been promoted, version 1 is in its delay."""
+    world = BlueGreenWorld.deployed(**options)
+    world.set_image("v2")
+    world.settle()
+    world.promote()
+    world.settle()
+    assert world.stable == "v2"
+    world.events.clear()
+    return world

@@ -20,7 +20,7 @@ from typing import Any
 from prograde.api.crd import custom_resource_definitions
 from prograde.api.manifests import load_documents
 from prograde.kube.transport import Request, Response
-from prograde.sandbox.admission import NamespaceAdmission
+from prograde.sandbox.admission import Admission
 from prograde.sandbox.api import ApiServer, Stream
 from prograde.sandbox.auth import ADMIN, Authenticator, User
 from prograde.sandbox.bootstrap import install_definitions, publish_api_endpoint, seed
@@ -95,7 +95,7 @@ class Sandbox:
         self._store = Store(self.clock)
         self._registry = Registry(builtin_kinds())
         self._addresses = ServiceAddresses(self._store)
-        admission = NamespaceAdmission(self._store, self._create_namespace if creates_namespaces else None)
+        admission = Admission(self._store, self._create_namespace if creates_namespaces else None)
         self._verbs = Verbs(
             self._store,
             self._registry,

@@ -33,6 +33,7 @@ class Definitions:
             if entry is None:
                 assert previous is not None, "what is removed was there before"
                 self._forget(previous.obj)
+                self._admit_waiting(kind, previous.key)
             elif "deletionTimestamp" in entry.obj["metadata"]:
                 self._delete_instances(kind, entry)
             elif previous is None or previous.obj["spec"] != entry.obj["spec"]:
@@ -42,6 +43,12 @@ class Definitions:
 
     def _establish(self, kind: Kind, entry: Entry) -> None:
         """Serve what the definition says from now on, then say so in its status."""
+        self._admit(kind, entry)
+        spec = entry.obj["spec"]
+        self._refresh((spec["group"], spec["names"]["plural"]))
+        self._admit_waiting(kind, entry.key)
+
+    def _admit(self, kind: Kind, entry: Entry) -> None:
         definition = entry.obj
         others = [other.obj for other in self.verbs.store.bucket(CRDS).scan()]
         status = crd.admit(definition, others, self.verbs.now())
@@ -50,23 +57,12 @@ class Definitions:
             self.register(admitted)
         if status != definition.get("status"):
             self.verbs.store.put(kind.storage_key, admitted)
-        names = definition["spec"]
-        if crd.is_established(admitted):
-            self._refresh((names["group"], names["names"]["plural"]))
-            # Another definition may have waited for a name that this one gave up.
-        for other in list(self.verbs.store.bucket(CRDS).scan()):
-            if other.key != entry.key and not crd.is_established(other.obj):
-                self._retry(kind, other)
 
-    def _retry(self, kind: Kind, entry: Entry) -> None:
-        others = [other.obj for other in self.verbs.store.bucket(CRDS).scan()]
-        status = crd.admit(entry.obj, others, self.verbs.now())
-        if status == entry.obj.get("status"):
-            return
-        admitted = {**entry.obj, "metadata": dict(entry.obj["metadata"]), "status": status}
-        if crd.is_established(admitted):
-            self.register(admitted)
-        self.verbs.store.put(kind.storage_key, admitted)
+    def _admit_waiting(self, kind: Kind, changed: str) -> None:
+        """Look again at the definitions that wait for a name: `changed` may have given one up."""
+        for other in list(self.verbs.store.bucket(CRDS).scan()):
+            if other.key != changed and not crd.is_established(other.obj):
+                self._admit(kind, other)
 
     def register(self, definition: Object) -> None:
         """Serve the versions of an established definition."""

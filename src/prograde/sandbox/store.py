@@ -156,6 +156,8 @@ class Bucket:
         """Changes after this revision are all present; older questions cannot be answered."""
         self.wakers: dict[object, Callable[[], None]] = {}
         """Called after each change, by the token of whoever waits."""
+        self.is_dropped = False
+        """True when the resource is no longer served: nothing will ever change here again."""
         self._keys: list[str] = []
         self._labels: dict[str, dict[str, dict[str, None]]] = {}
 
@@ -371,7 +373,12 @@ class Store:
     def drop(self, resource: Resource) -> None:
         """Forget an empty resource: its CustomResourceDefinition is gone."""
         bucket = self._buckets.pop(resource, None)
-        assert not bucket, f"{resource} still has objects"
+        if bucket is None:
+            return
+        assert not len(bucket), f"{resource} still has objects"
+        bucket.is_dropped = True
+        for wake in tuple(bucket.wakers.values()):
+            wake()
 
     def clone(self, now: Callable[[], datetime]) -> "Store":
         """Return an independent store with the same content; objects are shared, subscribers are not."""

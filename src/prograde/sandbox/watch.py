@@ -184,7 +184,7 @@ class Watch:
                 yield lines
                 bookmark_at = now() + BOOKMARK_SECONDS
                 continue
-            is_over = self._is_stopped or now() >= deadline
+            is_over = self._is_stopped or self._bucket.is_dropped or now() >= deadline
             if self._allows_bookmarks and (is_over or now() >= bookmark_at):
                 yield self._bookmark(self._store.revision)
                 bookmark_at = now() + BOOKMARK_SECONDS

@@ -57,10 +57,13 @@ class Http:
         content_type: str | None = None,
         **query: str,
     ) -> Reply:
-        """Send a request; `body` is JSON unless it is bytes; query names may be written with a trailing underscore."""
+        """Send a request; query names may be written with a trailing underscore.
+
+        `body` is JSON unless it is bytes; an empty `content_type` sends none.
+        """
         sent = dict(headers or {})
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        if data is not None:
+        if data is not None and content_type != "":
             sent.setdefault("Content-Type", content_type or "application/json")
         params = {name.rstrip("_"): value for name, value in query.items()}
         async with self.session.request(

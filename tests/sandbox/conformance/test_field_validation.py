@@ -163,6 +163,8 @@ async def test_row_32_a_selector_cannot_change_and_may_be_sent_again(http: Http)
 async def test_row_33_a_large_definition_goes_in_by_server_side_apply_only(kubectl: Kubectl) -> None:
     (definition,) = [each for each in custom_resource_definitions() if each["spec"]["names"]["kind"] == "Rollout"]
     definition = json.loads(json.dumps(definition).replace("argoproj.io", "elsewhere.io"))
+    (version,) = definition["spec"]["versions"]
+    definition["spec"]["versions"].append({**version, "name": "v1alpha2", "storage": False})
 
     client_side = await kubectl.fails("apply", "-f", "-", stdin=json.dumps(definition))
     assert "metadata.annotations: Too long: may not be more than 262144 bytes" in client_side

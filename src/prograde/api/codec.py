@@ -86,6 +86,8 @@ def decode_object(text: bytes | str, type_: type[T]) -> tuple[T, tuple[Problem, 
         obj = _tolerant(msgspec.Raw(text), type_, "", found)
     except (msgspec.DecodeError, RecursionError) as err:
         raise DecodeError(f"not JSON: {err}") from err
+    if obj is _ABSENT or bytes(msgspec.Raw(text)).strip() == _NULL:
+        found = found or [("", "expected object, got null")]
     if found and found[0][0] == "":
         raise DecodeError(f"not the JSON of a {type_.__name__}: {found[0][1]}")
     name = _object_name(obj, type_)

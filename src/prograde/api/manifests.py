@@ -256,7 +256,7 @@ class _Reader:
             value = resolve_plain(text)
         elif tag == "tag:yaml.org,2002:binary":
             try:
-                return base64.b64decode(text, validate=False).decode("utf-8")
+                return base64.b64decode("".join(text.split()), validate=True).decode("utf-8")
             except (binascii.Error, UnicodeDecodeError) as err:
                 raise self._error(node, f"!!binary is not base64 of UTF-8 text: {err}") from err
         elif tag in _TYPED_TAGS:

@@ -229,6 +229,33 @@ def test_entries_that_a_client_sends_replace_the_stored_ones() -> None:
     ]
 
 
+GOOD_ENTRY = {"manager": "m", "operation": "Update", "apiVersion": VERSION, "fieldsV1": {"f:spec": {}}}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {**GOOD_ENTRY, "operation": "Steal"},
+        {**GOOD_ENTRY, "apiVersion": None},
+        {**GOOD_ENTRY, "fieldsType": "FieldsV2"},
+        {**GOOD_ENTRY, "fieldsV1": None},
+        {**GOOD_ENTRY, "fieldsV1": {"f:spec": 1}},
+        {**GOOD_ENTRY, "fieldsV1": {"k:[1]": {}}},
+        {**GOOD_ENTRY, "fieldsV1": {"k:{": {}}},
+        {**GOOD_ENTRY, "fieldsV1": {"x:1": {}}},
+        {**GOOD_ENTRY, "time": 5},
+        "no entry",
+    ],
+)
+def test_malformed_entries_that_a_client_sends_are_passed_over(entry: Any) -> None:
+    created = update(None, widget({"replicas": 1}), "a")
+    sent = changed(created)
+    sent["metadata"]["managedFields"] = [GOOD_ENTRY, entry]
+    assert update(created, sent, "b")["metadata"]["managedFields"] == created["metadata"]["managedFields"]
+    sent["metadata"]["managedFields"] = [GOOD_ENTRY]
+    assert update(created, sent, "b")["metadata"]["managedFields"] == [GOOD_ENTRY]
+
+
 def test_the_oldest_entries_of_ordinary_writes_are_merged_when_there_are_too_many() -> None:
     obj = update(None, widget({"extra": {"f0": 0}}), "m0")
     for number in range(1, UPDATE_ENTRIES_MAX + 3):

@@ -789,6 +789,14 @@ def test_an_update_without_address_keeps_it_and_its_node_ports() -> None:
     assert world.addresses == ["10.96.0.1"]
 
 
+def test_a_service_that_becomes_internal_again_gives_back_what_only_node_ports_had() -> None:
+    obj = service(World(), type="LoadBalancer")
+    spec = updated(obj, set_spec(type="ClusterIP"))["spec"]
+    assert spec["ports"] == [{"port": 80, "protocol": "TCP", "targetPort": 80}]
+    assert not spec.keys() & {"externalTrafficPolicy", "allocateLoadBalancerNodePorts"}
+    assert spec["clusterIP"] == obj["spec"]["clusterIP"]
+
+
 def test_the_address_of_a_service_is_fixed() -> None:
     assert refused_update(service(), set_spec(clusterIP="10.96.0.9", clusterIPs=["10.96.0.9"])) == [
         ("spec.clusterIP", 'Invalid value: "10.96.0.9": field is immutable')

@@ -22,6 +22,7 @@ from prograde.sandbox.fieldsets import (
     difference,
     fields_of,
     intersection,
+    is_field_set,
     item_step,
     kind_for,
     paths,
@@ -73,7 +74,8 @@ def track_update(
 ) -> list[dict[str, Any]]:
     """Return the managedFields of `new` after `manager` turned `old` into it; `old` is None on create.
 
-    A `new` that brings managedFields replaces the stored ones first; an empty list, or one empty entry, clears them.
+    A `new` that brings managedFields replaces the stored ones first, unless they are malformed; an empty list, or one
+    empty entry, clears them.
     An object whose managedFields are empty stays untracked until somebody applies to it.
 
     Args:
@@ -84,7 +86,8 @@ def track_update(
     if given is not None:
         if not given or given == [{}]:
             return []
-        before = [dict(entry) for entry in given]
+        if all(map(_is_sound, given)):
+            before = [dict(entry) for entry in given]
     if old is not None and not before:
         return []
     changed, removed = compare(_ownable(old or {}, ignored), _ownable(new, ignored), shape)
@@ -393,6 +396,18 @@ def _assemble(
 
 def _entries(obj: Object | None) -> list[dict[str, Any]]:
     return list(((obj or {}).get("metadata") or {}).get("managedFields") or ())
+
+
+def _is_sound(entry: Any) -> bool:
+    """Return whether an entry, which a client sent, can be worked with."""
+    return (
+        isinstance(entry, dict)
+        and entry.get("operation") in ("Apply", "Update")
+        and all(isinstance(entry.get(name, ""), str) for name in ("manager", "time", "subresource"))
+        and isinstance(entry.get("apiVersion"), str)
+        and entry.get("fieldsType", "FieldsV1") == "FieldsV1"
+        and is_field_set(entry.get("fieldsV1"))
+    )
 
 
 def _ownable(obj: Object, ignored: Collection[str]) -> Object:

@@ -21,6 +21,7 @@ __all__ = [
     "difference",
     "fields_of",
     "intersection",
+    "is_field_set",
     "item_step",
     "kind_for",
     "paths",
@@ -31,6 +32,21 @@ FieldSet: TypeAlias = Mapping[str, Any]
 
 SELF = "."
 _SELF_NODE: Mapping[str, Any] = {SELF: {}}
+
+
+def is_field_set(value: Any) -> bool:
+    """Return whether `value`, which a client sent, is a set of paths."""
+    return isinstance(value, dict) and all(_is_step(step) and is_field_set(node) for step, node in value.items())
+
+
+def _is_step(step: str) -> bool:
+    if step == SELF or step.startswith("f:"):
+        return True
+    try:
+        content = msgspec.json.decode(step[2:])
+    except msgspec.DecodeError:
+        return False
+    return step.startswith("v:") or isinstance(content, {"k:": dict, "i:": int}.get(step[:2], ()))
 
 
 def item_step(item: Any, shape: Shape) -> str | None:

@@ -13,6 +13,10 @@ __all__ = ["prepare_service", "prepare_service_update", "service_causes"]
 
 _HEADLESS = "None"
 _PORT_MAX = 65535
+_TYPE_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "externalTrafficPolicy": ("NodePort", "LoadBalancer"),
+    "allocateLoadBalancerNodePorts": ("LoadBalancer",),
+}
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
@@ -37,6 +41,7 @@ def prepare_service_update(old: Object, service: Object, context: WriteContext) 
         spec["clusterIP"] = before["clusterIP"]
     if spec.get("clusterIP") == before.get("clusterIP") and before.get("clusterIPs"):
         spec["clusterIPs"] = before["clusterIPs"]
+    _forget_type(spec, before)
     node_ports = {(port.get("port"), port.get("protocol")): port.get("nodePort") for port in before.get("ports") or ()}
     if _has_node_ports(spec):
         for port in spec.get("ports") or ():
@@ -44,6 +49,20 @@ def prepare_service_update(old: Object, service: Object, context: WriteContext) 
             if kept and not port.get("nodePort"):
                 port["nodePort"] = kept
     _allocate(service, spec, context, before)
+
+
+def _forget_type(spec: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Drop what only the former type had, unless the update sets it to something of its own."""
+    if spec["type"] == before.get("type"):
+        return
+    given = {port.get("nodePort") for port in before.get("ports") or ()}
+    if not _has_node_ports(spec):
+        for port in spec.get("ports") or ():
+            if port.get("nodePort") in given:
+                port.pop("nodePort", None)
+    for name, types in _TYPE_FIELDS.items():
+        if spec["type"] not in types and spec.get(name) == before.get(name):
+            spec.pop(name, None)
 
 
 def _default(spec: dict[str, Any]) -> None:

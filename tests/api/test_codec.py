@@ -187,9 +187,12 @@ def test_what_the_crd_requires_is_always_written():
     }  # fmt: skip
 
 
-def test_to_json_and_encode_say_the_same():
+def test_to_json_gives_the_json_values_that_encode_writes_lists_included():
     status = StepPluginStatus(index=1, name="a", operation="Run", status=msgspec.Raw(b'{"x": [1, null]}'))
     assert to_json(status) == json.loads(encode(status))
+    assert to_json(CanaryStep(analysis=rollout.RolloutAnalysis(dry_run=(analysis.DryRun(metric_name="a"),)))) == {
+        "analysis": {"dryRun": [{"metricName": "a"}]}
+    }
 
 
 # --- All types ------------------------------------------------------------------------------------------------

@@ -269,7 +269,7 @@ def encode(obj: msgspec.Struct) -> bytes:
 
 def to_json(obj: Any) -> Any:
     """Return what `encode` writes as JSON values, raw parts included; good for computing patches."""
-    values = msgspec.to_builtins(obj, enc_hook=_raw_values)
+    values = msgspec.json.decode(_ENCODER.encode(obj))
     return {**_type_meta(obj), **values} if isinstance(values, dict) else values
 
 
@@ -280,8 +280,3 @@ def _type_meta(obj: object) -> dict[str, str]:
     """Return apiVersion and kind of a whole object, nothing for a part."""
     kind = getattr(type(obj), "KIND", None)
     return {"apiVersion": type(obj).API_VERSION, "kind": kind} if kind else {}  # type: ignore[attr-defined]
-
-
-def _raw_values(value: object) -> Any:
-    assert isinstance(value, msgspec.Raw), f"wire types hold no {type(value).__name__}"
-    return msgspec.json.decode(value)

@@ -48,13 +48,13 @@ def _field(value: Any, field: Field) -> Any:
         return value
     if isinstance(value, list):
         if not value:
-            return None if field.mark == "!~" else _ABSENT
+            return _when_absent(field)
         return [canonical(item, field.type) for item in value] if field.type in TYPES else value
     if isinstance(value, dict):
         if field.type in TYPES:
             return canonical(value, field.type)
         if not value:
-            return _ABSENT
+            return _when_absent(field)
         return _map(value, field.type)
     if field.type == "Quantity":
         return _quantity(value)

@@ -31,6 +31,7 @@ SHAPE = Schema(
                     "limits": {"type": "object", "properties": {"cpu": STRING, "memory": STRING}},
                     "selector": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": STRING},
                     "args": {"type": "array", "items": STRING},
+                    "steps": {"type": "array", "items": {"type": "object", "properties": {"weight": STRING}}},
                     "tags": {"type": "array", "items": STRING, "x-kubernetes-list-type": "set"},
                     "ports": {
                         "type": "array",
@@ -479,6 +480,11 @@ def test_a_broken_last_applied_annotation_waives_nothing() -> None:
             {"containers": [{"name": "a", "foo": 1}]},
             '.spec.containers[name="a"].foo: field not declared in schema',
             id="undeclared in an item",
+        ),
+        pytest.param(
+            {"steps": [{"weight": "1"}, {"wait": "1"}]},
+            ".spec.steps[1].wait: field not declared in schema",
+            id="undeclared in a list that is replaced as a whole",
         ),
         pytest.param(
             {"containers": [{"image": "1"}]},

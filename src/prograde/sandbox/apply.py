@@ -240,6 +240,9 @@ def _misfits(value: Any, shape: Shape, path: str) -> Iterator[str]:
                 yield f"{path}: duplicate entries for {what}{shown}"
             seen.add(step)
             yield from _misfits(item, shape.item, path + "".join(paths({step: {}})))
+    elif isinstance(value, list) and shape.kind == "atomic":
+        for index, item in enumerate(value):
+            yield from _misfits(item, shape.item, f"{path}[{index}]")
     elif shape.kind == "map" and not isinstance(value, dict):
         yield f"{path}: expected map, got {_show(value)}"
     elif shape.kind in ("list-map", "list-set") and not isinstance(value, list):

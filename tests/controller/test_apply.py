@@ -1,0 +1,360 @@
+"""Actions of a plan against a real API server, in process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from tests.kube.virtual_time import virtual_time
+
+from prograde.api.meta import key_of
+from prograde.api.rollout import PauseCondition, Rollout, RolloutStatus
+from prograde.controller.apply import Applied, Applier, OwnerGone
+from prograde.controller.expectations import Expectations
+from prograde.controller.resources import REPLICA_SETS, ROLLOUTS
+from prograde.core.plan import (
+    Action,
+    AdoptReplicaSet,
+    CreateReplicaSet,
+    DeleteAnalysisRun,
+    DeleteReplicaSet,
+    Event,
+    EvictPod,
+    PatchPodMetadata,
+    PatchReplicaSet,
+    PatchRollout,
+    PatchService,
+    Plan,
+    ReleaseReplicaSet,
+    TerminateAnalysisRun,
+    TerminateExperiment,
+)
+from prograde.kube.client import Client
+from prograde.kube.errors import ApiError, Conflict
+from prograde.sandbox.cluster import Sandbox
+from prograde.sandbox.faults import Answer
+from prograde.simulator.loop import EPOCH
+
+TEMPLATE = {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+ROLLOUT = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "Rollout",
+    "metadata": {"name": "cart"},
+    "spec": {
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": "cart"}},
+        "template": TEMPLATE,
+        "strategy": {"canary": {}},
+    },
+}
+
+
+def replica_set(name: str, **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, **metadata},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "cart"}}, "template": TEMPLATE},
+    }
+
+
+class Stage:
+    """A cluster with one Rollout, and an applier for it."""
+
+    def __init__(self) -> None:
+        self.sandbox = Sandbox(now=lambda: EPOCH, profile="instant")
+        self.expectations = Expectations()
+        self.events: list[str] = []
+        client = Client(self.sandbox.transport("controller"), qps=0)
+        self.applier = Applier(client, self.expectations, lambda _, event: self.events.append(event.reason))
+        self.sandbox.apply(ROLLOUT)
+
+    @property
+    def rollout(self) -> Rollout:
+        return msgspec.json.decode(msgspec.json.encode(self.sandbox.get("rollouts", "cart")), type=Rollout)
+
+    async def carry_out(self, *groups: tuple[Action, ...], **plan: Any) -> Applied:
+        return await self.applier.apply(self.rollout, Plan(groups=groups, **plan))
+
+    def make(self, obj: dict[str, Any]) -> dict[str, Any]:
+        return self.sandbox.create(obj)
+
+    def see(self, resource: str, name: str) -> dict[str, Any]:
+        return self.sandbox.get(resource, name)
+
+    def has(self, resource: str, name: str) -> bool:
+        return any(each["metadata"]["name"] == name for each in self.sandbox.list(resource, "default"))
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    yield Stage()
+
+
+@virtual_time
+async def test_a_replica_set_is_patched_on_the_version_that_was_seen_and_nothing_else_is_lost() -> None:
+    async with stage() as on:
+        made = on.make(replica_set("cart-1", annotations={"kept": "yes", "removed": "soon"}))
+        version = made["metadata"]["resourceVersion"]
+        patch = PatchReplicaSet(
+            name="cart-1", resource_version=version, replicas=3, annotations={"new": "1", "removed": None}
+        )
+        await on.carry_out((patch,))
+        after = on.see("replicasets", "cart-1")
+        assert after["spec"]["replicas"] == 3
+        assert after["metadata"]["annotations"] == {"kept": "yes", "new": "1"}
+        assert after["spec"]["template"] == made["spec"]["template"]
+        expected = on.expectations.expected(key_of(on.rollout))
+        assert expected == ((REPLICA_SETS, "cart-1"),)
+        with pytest.raises(Conflict):
+            await on.carry_out((patch,))
+
+
+@virtual_time
+async def test_affinity_is_patched_within_the_pod_template() -> None:
+    async with stage() as on:
+        version = on.make(replica_set("cart-1"))["metadata"]["resourceVersion"]
+        affinity: Any = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "cart"}}}]}}  # fmt: skip
+        await on.carry_out((PatchReplicaSet(name="cart-1", resource_version=version, affinity=affinity),))
+        after = on.see("replicasets", "cart-1")
+        assert after["spec"]["template"]["spec"]["affinity"] == affinity
+        version = after["metadata"]["resourceVersion"]
+        await on.carry_out(
+            (PatchReplicaSet(name="cart-1", resource_version=version, affinity={"podAntiAffinity": None}),)
+        )
+        assert on.see("replicasets", "cart-1")["spec"]["template"]["spec"]["affinity"] == {}
+
+
+@virtual_time
+async def test_a_created_replica_set_is_expected_in_the_cache() -> None:
+    async with stage() as on:
+        applied = await on.carry_out((CreateReplicaSet(name="cart-1", manifest=replica_set("cart-1")),))
+        assert applied.create_failure is None
+        assert on.has("replicasets", "cart-1")
+        assert on.expectations.expected(key_of(on.rollout)) == ((REPLICA_SETS, "cart-1"),)
+
+
+@virtual_time
+async def test_a_name_that_is_taken_comes_back_as_a_fact_with_its_holder_and_ends_the_plan() -> None:
+    async with stage() as on:
+        held = on.make(replica_set("cart-1"))
+        create = CreateReplicaSet(name="cart-1", manifest=replica_set("cart-1"), events=(Event("Made", ""),))
+        applied = await on.carry_out((create,), (PatchRollout(name="cart", annotations={"later": "1"}),))
+        assert applied.create_failure is not None
+        assert applied.create_failure.existing is not None
+        assert applied.create_failure.existing.metadata.uid == held["metadata"]["uid"]
+        assert "already exists" in applied.create_failure.message
+        assert on.events == []
+        assert "annotations" not in on.see("rollouts", "cart")["metadata"]
+
+
+@virtual_time
+async def test_a_create_that_is_refused_comes_back_with_the_servers_words() -> None:
+    async with stage() as on:
+        broken = {**replica_set("cart-1"), "spec": {**replica_set("x")["spec"], "selector": {}}}
+        applied = await on.carry_out((CreateReplicaSet(name="cart-1", manifest=broken),))
+        assert applied.create_failure is not None
+        assert applied.create_failure.existing is None
+        assert "cart-1" in applied.create_failure.message
+
+
+@virtual_time
+async def test_a_replica_set_that_changed_since_it_was_seen_is_not_deleted() -> None:
+    async with stage() as on:
+        meta = on.make(replica_set("cart-1"))["metadata"]
+        delete = DeleteReplicaSet(name="cart-1", uid=meta["uid"], resource_version=meta["resourceVersion"])
+        on.sandbox.patch("replicasets", "cart-1", {"spec": {"replicas": 2}})
+        with pytest.raises(Conflict):
+            await on.carry_out((delete,))
+        assert on.has("replicasets", "cart-1")
+        version = on.see("replicasets", "cart-1")["metadata"]["resourceVersion"]
+        await on.carry_out((msgspec.structs.replace(delete, resource_version=version),))
+        assert not on.has("replicasets", "cart-1")
+        await on.carry_out((delete,))  # gone already: no error
+
+
+def adoption(on: Stage, uid: str) -> AdoptReplicaSet:
+    owner = on.rollout
+    return AdoptReplicaSet(
+        name="cart-1",
+        uid=uid,
+        owner_api_version="argoproj.io/v1alpha1",
+        owner_kind="Rollout",
+        owner_name="cart",
+        owner_uid=owner.metadata.uid,
+    )
+
+
+@virtual_time
+async def test_an_orphan_is_adopted_and_released() -> None:
+    async with stage() as on:
+        uid = on.make(replica_set("cart-1"))["metadata"]["uid"]
+        await on.carry_out((adoption(on, uid),))
+        owners = on.see("replicasets", "cart-1")["metadata"]["ownerReferences"]
+        assert [(each["name"], each["controller"]) for each in owners] == [("cart", True)]
+        owner_uid = on.rollout.metadata.uid
+        await on.carry_out((ReleaseReplicaSet(name="cart-1", uid=uid, owner_uid=owner_uid),))
+        assert not on.see("replicasets", "cart-1")["metadata"].get("ownerReferences")
+        await on.carry_out((ReleaseReplicaSet(name="none", uid=uid, owner_uid=owner_uid),))
+
+
+@virtual_time
+async def test_nothing_is_adopted_for_a_rollout_that_was_replaced_meanwhile() -> None:
+    async with stage() as on:
+        uid = on.make(replica_set("cart-1"))["metadata"]["uid"]
+        stale = msgspec.structs.replace(adoption(on, uid), owner_uid="another-uid")
+        with pytest.raises(OwnerGone, match="not adopting ReplicaSet cart-1"):
+            await on.carry_out((stale,))
+        assert not on.see("replicasets", "cart-1")["metadata"].get("ownerReferences")
+
+
+@virtual_time
+async def test_a_service_keeps_the_entries_of_its_selector_that_are_not_ours() -> None:
+    async with stage() as on:
+        on.make({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart"},
+                 "spec": {"selector": {"app": "cart", "hash": "old"}, "ports": [{"port": 80}]}})  # fmt: skip
+        await on.carry_out((PatchService(name="cart", selector={"hash": "new"}, annotations={"by": "cart"}),))
+        service = on.see("services", "cart")
+        assert service["spec"]["selector"] == {"app": "cart", "hash": "new"}
+        await on.carry_out((PatchService(name="cart", selector={"hash": None}, annotations={"by": None}),))
+        service = on.see("services", "cart")
+        assert service["spec"]["selector"] == {"app": "cart"}
+        assert not service["metadata"].get("annotations")
+
+
+@virtual_time
+async def test_the_rollout_itself_is_patched_outside_of_its_status() -> None:
+    async with stage() as on:
+        await on.carry_out((PatchRollout(name="cart", annotations={"revision": "2"}, replicas=7),))
+        seen = on.see("rollouts", "cart")
+        assert (seen["spec"]["replicas"], seen["metadata"]["annotations"]) == (7, {"revision": "2"})
+        with pytest.raises(Conflict):
+            await on.carry_out((PatchRollout(name="cart", replicas=1, resource_version="1"),))
+
+
+@virtual_time
+async def test_the_status_goes_out_last_as_a_patch_of_what_changed_and_then_the_events() -> None:
+    async with stage() as on:
+        on.sandbox.patch(
+            "rollouts", "cart", {"status": {"unknownYet": "kept", "phase": "Paused"}}, subresource="status"
+        )
+        rollout = on.rollout
+        pause = PauseCondition(reason="CanaryPauseStep", start_time=EPOCH)
+        new = msgspec.structs.replace(rollout.status, phase="", pause_conditions=(pause,))
+        action = PatchRollout(name="cart", annotations={"revision": "2"}, events=(Event("First", ""),))
+        applied = await on.carry_out((action,), status=new, events=(Event("Second", ""),))
+        assert applied.writes == 2
+        status = on.see("rollouts", "cart")["status"]
+        assert "phase" not in status
+        assert [each["reason"] for each in status["pauseConditions"]] == ["CanaryPauseStep"]
+        assert on.events == ["First", "Second"]
+        assert (ROLLOUTS, "cart") in on.expectations.expected(key_of(rollout))
+
+
+@virtual_time
+async def test_a_status_that_says_nothing_new_is_not_written() -> None:
+    async with stage() as on:
+        before = on.sandbox.revision
+        applied = await on.carry_out(status=on.rollout.status)
+        assert applied.writes == 0
+        assert on.sandbox.revision == before
+
+
+@virtual_time
+async def test_a_failure_lets_its_group_finish_and_stops_everything_after_it() -> None:
+    async with stage() as on:
+        on.make(replica_set("cart-1"))
+        stale = PatchReplicaSet(name="cart-1", resource_version="1", replicas=1, events=(Event("Scaled", ""),))
+        beside = PatchRollout(name="cart", annotations={"beside": "1"}, events=(Event("Beside", ""),))
+        after = PatchRollout(name="cart", annotations={"after": "1"})
+        with pytest.raises(Conflict):
+            await on.carry_out((stale, beside), (after,), status=RolloutStatus(phase="x"), events=(Event("Late", ""),))
+        seen = on.see("rollouts", "cart")
+        assert seen["metadata"]["annotations"] == {"beside": "1"}
+        assert "status" not in seen
+        assert on.events == ["Beside"]
+
+
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "p", "labels": {"app": "cart"}},
+    "spec": TEMPLATE["spec"],
+}
+
+
+@virtual_time
+async def test_a_pod_is_relabelled_only_if_it_is_still_the_same_pod() -> None:
+    async with stage() as on:
+        uid = on.make(POD)["metadata"]["uid"]
+        patch = PatchPodMetadata(name="p", uid=uid, labels={"role": "canary"}, annotations={"a": "b"})
+        await on.carry_out((patch,))
+        assert on.see("pods", "p")["metadata"]["labels"] == {"app": "cart", "role": "canary"}
+        await on.carry_out((PatchPodMetadata(name="p", uid="other", labels={"role": "wrong"}),))
+        assert on.see("pods", "p")["metadata"]["labels"]["role"] == "canary"
+        await on.carry_out((PatchPodMetadata(name="gone", uid=uid, labels={"role": "x"}),))
+
+
+@virtual_time
+async def test_an_eviction_takes_the_pod_and_a_pod_that_is_gone_is_no_error() -> None:
+    async with stage() as on:
+        uid = on.make(POD)["metadata"]["uid"]
+        await on.carry_out((EvictPod(name="p", uid=uid),))
+        on.sandbox.settle(60)
+        assert not on.has("pods", "p") or "deletionTimestamp" in on.see("pods", "p")["metadata"]
+        await on.carry_out((EvictPod(name="gone", uid=uid),))
+
+
+@virtual_time
+async def test_a_disruption_budget_ends_the_plan_before_its_status_without_an_error() -> None:
+    async with stage() as on:
+        uid = on.make(POD)["metadata"]["uid"]
+        on.make({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+                 "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "cart"}}}})  # fmt: skip
+        on.sandbox.settle(5)
+        new = msgspec.structs.replace(on.rollout.status, phase="Healthy")
+        applied = await on.carry_out((EvictPod(name="p", uid=uid),), status=new)
+        assert applied.is_held_by_budget
+        assert on.has("pods", "p")
+        assert "status" not in on.see("rollouts", "cart")
+
+
+@pytest.mark.parametrize(
+    "action", [TerminateAnalysisRun(name="x"), TerminateExperiment(name="x"), DeleteAnalysisRun(name="x", uid="u")]
+)
+@virtual_time
+async def test_children_that_are_gone_need_no_ending(action: Action) -> None:
+    async with stage() as on:
+        assert (await on.carry_out((action,))).writes == 1
+
+
+@virtual_time
+async def test_a_run_is_asked_to_end() -> None:
+    async with stage() as on:
+        metric = {"name": "m", "provider": {"web": {"url": "http://x", "jsonPath": "$.x"}}}
+        on.make({"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun", "metadata": {"name": "run"},
+                 "spec": {"metrics": [metric]}})  # fmt: skip
+        await on.carry_out((TerminateAnalysisRun(name="run"),))
+        assert on.see("analysisruns", "run")["spec"]["terminate"] is True
+
+
+@virtual_time
+async def test_independent_actions_go_out_together() -> None:
+    async with stage() as on:
+        on.sandbox.faults.add(Answer(503, retry_after_seconds=1), verbs="patch", times=2)
+        started = asyncio.get_running_loop().time()
+        names = ("a", "b", "c")
+        await on.carry_out(tuple(PatchRollout(name="cart", annotations={name: "1"}) for name in names))
+        assert asyncio.get_running_loop().time() - started < 3, "two waits of a second side by side"
+        assert on.see("rollouts", "cart")["metadata"]["annotations"] == dict.fromkeys(names, "1")
+
+
+@virtual_time
+async def test_an_unexpected_refusal_is_raised_as_it_is() -> None:
+    async with stage() as on:
+        on.sandbox.faults.add(Answer(500), verbs="patch")
+        with pytest.raises(ApiError, match="Internal error"):
+            await on.carry_out((PatchRollout(name="cart", annotations={"a": "1"}),))

@@ -786,3 +786,37 @@ def test_a_progress_threshold_is_measured_by_the_final_size_of_the_canary() -> N
     world.set_image("v2")
     world.run_to_phase("Paused")
     assert world.shape() == "5/5"
+
+
+def test_a_user_pause_over_superseded_pods_lets_the_stable_ones_grow_within_the_surge_only() -> None:
+    world = promoted(CanaryStrategy(max_surge=2, max_unavailable=1), 5)
+    world.set_image("v2")
+    world.step()
+    world.step()
+    while world.shape() != "4/3":
+        world.step()
+        if world.shape() == "4/3":
+            break
+        world.settle_pods()
+    world.settle_pods()
+    world.set_image("v1")
+    world.change_spec(paused=True)
+    world.run()
+    world.change_spec(replicas=6)
+    world.run()
+    assert world.shape() == "5/3"
+
+
+def test_pods_on_their_way_out_are_no_reason_to_make_new_ones_beyond_the_surge() -> None:
+    """An abort right after the stable side has shrunk, before its status shows that."""
+    world = promoted(CanaryStrategy(max_surge=2, max_unavailable=1, steps=(weight(60), pause())), 5)
+    world.set_image("v2")
+    world.run_to_phase("Paused")
+    stable, canary = world.of_image("v1"), world.of_image("v2")
+    lagging = replace(stable.status, replicas=4, ready_replicas=4, available_replicas=4)
+    world.replica_sets[stable.metadata.name] = replace(stable, spec=replace(stable.spec, replicas=3), status=lagging)
+    four = replace(canary.status, replicas=4, ready_replicas=4, available_replicas=4)
+    world.replica_sets[canary.metadata.name] = replace(canary, spec=replace(canary.spec, replicas=4), status=four)
+    world.change_status(abort=True)
+    world.step()
+    assert sum(map(int, world.shape().split("/"))) <= 7

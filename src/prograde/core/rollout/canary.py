@@ -196,10 +196,10 @@ def _keep_proportion(context: RolloutContext, draft: Draft) -> None:
     not been observed, the step index speaks of something else, so that no weight can be read from it.
     """
     new, stable = context.new, context.separate_stable
-    if stable is None or new is None:
-        for each in (new, stable):
-            if each is not None and size_of(each) > 0:
-                draft.scale(each, context.replicas)
+    if new is None or stable is None:
+        if new is not None and size_of(new) > 0:
+            room = context.replicas + context.limits.surge - sum(size_of(each) for each in context.others)
+            draft.scale(new, min(context.replicas, max(size_of(new), room)))
         return
     counts = replicas.resized_in_proportion(
         context.replicas,

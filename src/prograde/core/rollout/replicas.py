@@ -245,7 +245,8 @@ def _within_limits(
     grow_spec -= max(0, grow_spec + drain_spec - pods_max)
     drain_available = drain.available if drain is not None else 0
     available = min(drain_available, drain_spec) + min(grow.available, grow_spec)
-    lost = max(0, grow.available - grow_spec)
+    # Pods beyond its size are on their way out; a larger size would not keep them but make new ones beyond the surge.
+    lost = max(0, grow.lasting - grow_spec)
     grow_spec += min(lost, max(0, available_min - available))
     drain_spec -= max(0, grow_spec + drain_spec - pods_max)
     return drain_spec, grow_spec

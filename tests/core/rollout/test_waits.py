@@ -1,0 +1,157 @@
+"""Why it is waiting: the true blocker first, with everything that a person needs to know."""
+
+from datetime import timedelta
+
+import pytest
+from tests.core.rollout.builders import (
+    NAME,
+    NOW,
+    World,
+    hash_for,
+    pause,
+    paused_for,
+    replace,
+    rollout,
+    weight,
+)
+
+from prograde.api import names
+from prograde.api.rollout import CanaryStrategy
+from prograde.core.plan import Wait, WaitReason
+
+STEPS = CanaryStrategy(steps=(weight(20), pause()))
+NEW = f"{NAME}-{hash_for('v2')}"
+STABLE = f"{NAME}-{hash_for('v1')}"
+
+
+def updating(**options: object) -> World:
+    """Return a world in which revision 2 has just been scaled to its first pods."""
+    world = World(rollout(canary=STEPS, replicas=10, **options))  # type: ignore[arg-type]
+    world.run_to_phase("Healthy")
+    world.set_image("v2")
+    while "8/2" not in world.shape():
+        world.settle_pods()
+        world.step()
+    return world
+
+
+def set_pods(world: World, image: str, *, actual: int, ready: int, available: int) -> None:
+    each = world.of_image(image)
+    status = replace(each.status, replicas=actual, ready_replicas=ready, available_replicas=available)
+    world.replica_sets[each.metadata.name] = replace(each, status=status)
+
+
+def first(world: World) -> Wait:
+    return world.plan().waits[0]
+
+
+def test_a_healthy_rollout_waits_for_nothing() -> None:
+    world = World(rollout(canary=STEPS))
+    world.run_to_phase("Healthy")
+    assert world.plan().waits == ()
+
+
+def test_pods_that_do_not_exist_yet() -> None:
+    wait = first(updating())
+    assert (wait.reason, wait.message) == (WaitReason.PODS_NOT_CREATED, f"ReplicaSet {NEW} has 0 of 2 pods")
+    assert (wait.object, wait.field) == (f"ReplicaSet {NEW}", "status.replicas")
+
+
+def test_pods_that_are_not_available_and_since_when() -> None:
+    world = updating()
+    set_pods(world, "v2", actual=2, ready=1, available=1)
+    world.step()
+    progressed = world.now
+    world.tick(90)
+    wait = first(world)
+    assert wait.reason is WaitReason.PODS_NOT_AVAILABLE
+    assert wait.message == f"ReplicaSet {NEW} has 1 of 2 pods available"
+    assert wait.since == progressed.replace(microsecond=0)
+    assert wait.remedy == f"look at the pods: kubectl describe replicaset {NEW}"
+
+
+def test_pods_that_are_ready_but_not_for_long_enough() -> None:
+    world = updating(min_ready_seconds=30)
+    set_pods(world, "v2", actual=2, ready=2, available=0)
+    wait = first(world)
+    assert wait.message == (
+        f"ReplicaSet {NEW} has 0 of 2 pods available; 2 ready, to stay so for 30 s (minReadySeconds)"
+    )
+    assert wait.remedy == ""
+
+
+def test_stable_pods_that_are_still_there() -> None:
+    world = updating()
+    set_pods(world, "v2", actual=2, ready=2, available=2)
+    set_pods(world, "v1", actual=10, ready=10, available=10)
+    wait = first(world)
+    assert (wait.reason, wait.message) == (
+        WaitReason.PODS_TERMINATING,
+        f"ReplicaSet {STABLE} has 10 pods and is to have 8",
+    )
+
+
+def test_superseded_pods_that_are_still_there() -> None:
+    world = updating()
+    world.run_to_phase("Paused")
+    world.set_image("v3")
+    world.step()
+    plan = world.step()
+    messages = [each.message for each in plan.waits]
+    assert f"2 pods of the superseded ReplicaSet {NEW} must go" in messages
+
+
+def test_a_pause_comes_before_pods_that_are_missing() -> None:
+    world = updating()
+    world.run_to_phase("Paused")
+    set_pods(world, "v1", actual=8, ready=7, available=7)
+    assert [each.reason for each in world.plan().waits] == [WaitReason.PAUSE_STEP, WaitReason.PODS_NOT_AVAILABLE]
+
+
+def test_a_pause_of_the_user_says_since_when_and_how_to_end_it() -> None:
+    world = updating()
+    world.change_spec(paused=True)
+    world.run_to_phase("Paused")
+    wait = first(world)
+    assert (wait.reason, wait.field) == (WaitReason.USER_PAUSE, "spec.paused")
+    assert wait.since is not None
+    assert wait.remedy == "to go on: prograde promote cart"
+
+
+def test_an_inconclusive_analysis_says_that_a_person_must_decide() -> None:
+    world = updating()
+    inconclusive = paused_for(names.PAUSE_INCONCLUSIVE_ANALYSIS, ago=timedelta(minutes=3))
+    world.change_status(controller_pause=True, pause_conditions=(inconclusive,))
+    wait = first(world)
+    assert (wait.reason, wait.since) == (WaitReason.INCONCLUSIVE, NOW - timedelta(minutes=3))
+    assert "abort" in wait.remedy
+
+
+@pytest.mark.parametrize("deed", ["abort", "deadline"])
+def test_what_went_wrong_comes_before_everything_else(deed: str) -> None:
+    world = updating()
+    if deed == "abort":
+        world.change_status(abort=True)
+    else:
+        world.broken_images.add("v2")
+        world.run()
+        world.tick(700)
+    world.step()
+    expected = WaitReason.ABORTED if deed == "abort" else WaitReason.PROGRESS_DEADLINE
+    assert first(world).reason is expected
+    assert len(world.plan().waits) > 1
+
+
+def test_between_two_steps_the_next_one_is_named() -> None:
+    world = updating()
+    world.settle_pods()
+    plan = world.step()
+    assert world.status.current_step_index == 1
+    assert [(each.reason, each.message) for each in plan.waits] == [(WaitReason.OBSERVATION, "step 2/2 is next: pause")]
+
+
+def test_no_reason_is_given_twice() -> None:
+    world = updating()
+    world.run_to_phase("Paused")
+    waits = world.plan().waits
+    assert len(waits) == len(set(waits))

@@ -87,7 +87,7 @@ def test_adoption_and_release_name_the_object_by_its_uid() -> None:
     adopt = AdoptReplicaSet(
         name="a", uid="u", owner_api_version="v", owner_kind="Rollout", owner_name="r", owner_uid="o"
     )
-    assert adopt.merge_patch()["metadata"] == {
+    assert adopt.strategic_merge_patch()["metadata"] == {
         "uid": "u",
         "ownerReferences": [
             {

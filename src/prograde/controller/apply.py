@@ -212,7 +212,8 @@ class Applier:
                 f"Rollout {namespace}/{action.owner_name}: not adopting ReplicaSet {action.name}, because the Rollout "
                 f"has been deleted or replaced since (uid {action.owner_uid}, now {current.uid})"
             )
-        await _unless_not_found(self._patch(REPLICA_SETS, namespace, action.name, action.merge_patch()))
+        patch = action.strategic_merge_patch()
+        await _unless_not_found(self._patch(REPLICA_SETS, namespace, action.name, patch, kind=STRATEGIC_PATCH))
 
     async def _evict(self, namespace: str, action: EvictPod) -> None:
         eviction: JsonObject = {

@@ -115,6 +115,8 @@ class AdoptReplicaSet(Action, frozen=True, kw_only=True):
     Before the write, the owner must be read from the API server (not from a cache): another UID or a deletion
     timestamp there means that the plan is for an object that is gone, and the adoption is an error. A ReplicaSet that
     has vanished meanwhile is no error.
+
+    To be sent as a *strategic* merge patch, which adds to the owners instead of replacing them.
     """
 
     name: str
@@ -124,7 +126,7 @@ class AdoptReplicaSet(Action, frozen=True, kw_only=True):
     owner_name: str
     owner_uid: str
 
-    def merge_patch(self) -> JsonObject:
+    def strategic_merge_patch(self) -> JsonObject:
         """The UID makes the write fail when the name has been taken by another object meanwhile."""
         owner: JsonObject = {
             "apiVersion": self.owner_api_version,

@@ -447,8 +447,10 @@ class World:
         match action:
             case CreateReplicaSet():
                 self._create(action.manifest)
-            case PatchReplicaSet() | AdoptReplicaSet():
+            case PatchReplicaSet():
                 self.replica_sets[action.name] = self._patched(self.replica_sets[action.name], action.merge_patch())
+            case AdoptReplicaSet():
+                self._add_owner(action)
             case ReleaseReplicaSet():
                 old = self.replica_sets[action.name]
                 kept = tuple(each for each in old.metadata.owner_references if each.uid != action.owner_uid)
@@ -491,6 +493,14 @@ class World:
                 self.experiments = [each for each in self.experiments if each.metadata.name != action.name]
             case _:
                 raise AssertionError(f"no such action: {action}")
+
+    def _add_owner(self, action: AdoptReplicaSet) -> None:
+        metadata = action.strategic_merge_patch()["metadata"]
+        assert isinstance(metadata, dict)
+        added = msgspec.convert(metadata["ownerReferences"], type=tuple[OwnerReference, ...])
+        old = self.replica_sets[action.name]
+        owners = old.metadata.owner_references + added
+        self.replica_sets[action.name] = replace(old, metadata=replace(old.metadata, owner_references=owners))
 
     def _create(self, manifest: JsonObject) -> None:
         self.tick()

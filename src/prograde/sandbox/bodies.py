@@ -16,7 +16,7 @@ from prograde.sandbox import protobuf
 from prograde.sandbox.errors import StatusError
 from prograde.sandbox.kinds import Kind, Object
 from prograde.sandbox.negotiation import unsupported_media_type
-from prograde.sandbox.verbs import PatchType
+from prograde.sandbox.updates import PatchType
 
 __all__ = ["BODY_BYTES_MAX", "decode_object", "decode_options", "decode_patch", "media_type"]
 

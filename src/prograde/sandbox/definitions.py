@@ -15,7 +15,8 @@ from prograde.sandbox.errors import StatusError
 from prograde.sandbox.forms import copy_object
 from prograde.sandbox.kinds import Kind, Object
 from prograde.sandbox.store import Entry
-from prograde.sandbox.verbs import Verbs, is_finished
+from prograde.sandbox.updates import is_finished
+from prograde.sandbox.verbs import Verbs
 
 __all__ = ["Definitions"]
 

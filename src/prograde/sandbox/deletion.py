@@ -18,7 +18,8 @@ from prograde.sandbox.errors import Cause, StatusError
 from prograde.sandbox.forms import object_as, present
 from prograde.sandbox.kinds import Kind, Object
 from prograde.sandbox.store import Entry
-from prograde.sandbox.verbs import Verbs, Written, is_finished, json_time
+from prograde.sandbox.updates import is_finished
+from prograde.sandbox.verbs import Verbs, Written, json_time
 
 __all__ = ["DeleteOptions", "Propagation", "delete", "delete_status", "parse_delete_options"]
 

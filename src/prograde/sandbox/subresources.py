@@ -18,7 +18,8 @@ from prograde.sandbox.forms import object_as
 from prograde.sandbox.jsonpaths import find, parse_field_path, with_value
 from prograde.sandbox.kinds import Kind, Object
 from prograde.sandbox.store import Entry
-from prograde.sandbox.verbs import PatchType, Verbs, WriteOptions, Written, json_time, patched
+from prograde.sandbox.updates import PatchType, patched
+from prograde.sandbox.verbs import Verbs, WriteOptions, Written, json_time
 
 __all__ = ["SCALE_API_VERSION", "bind", "evict", "patch_scale", "scale_of", "update_scale"]
 

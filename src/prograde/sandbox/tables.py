@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from prograde.sandbox.cells import age_of
 from prograde.sandbox.forms import bytes_as
 from prograde.sandbox.jsonpaths import find
 from prograde.sandbox.kinds import Column, Kind
-from prograde.sandbox.printers import DEFAULT_PRINTER, PRINTERS, age_of
+from prograde.sandbox.printers import DEFAULT_PRINTER, PRINTERS
 from prograde.sandbox.store import Entry
 
 __all__ = ["IncludeObject", "metadata_bytes", "partial_object", "table_bytes"]

@@ -22,7 +22,6 @@ from uuid import UUID
 import msgspec
 
 from prograde.api.scalars import go_quote
-from prograde.kube import patches
 from prograde.sandbox import apply
 from prograde.sandbox.errors import Cause, StatusError
 from prograde.sandbox.forms import copy_object, object_as, present, to_storage
@@ -34,6 +33,20 @@ from prograde.sandbox.schema import strict_error
 from prograde.sandbox.shapes import UNTYPED, Shape
 from prograde.sandbox.store import Entry, Store
 from prograde.sandbox.strategy import WriteContext
+from prograde.sandbox.updates import (
+    SYSTEM_FIELDS,
+    PatchType,
+    check_preconditions,
+    combined,
+    counts_generations,
+    is_finished,
+    is_new_generation,
+    is_same,
+    keep_system_fields,
+    not_settable,
+    patched,
+    without_spec,
+)
 
 __all__ = [
     "FieldValidation",
@@ -46,21 +59,10 @@ __all__ = [
 ]
 
 FieldValidation: TypeAlias = Literal["Strict", "Warn", "Ignore"]
-PatchType: TypeAlias = Literal["json", "merge", "strategic", "apply"]
 ManagedFieldsMode: TypeAlias = Literal["full", "apply", "off"]
 """Track every writer, only objects that server-side apply has touched, or nobody (half the cost of a write)."""
 
 GENERATE_NAME_ATTEMPTS = 8
-
-_SYSTEM_FIELDS = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-)
-"""Set by the server only; what a client sends is replaced silently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +149,11 @@ class Verbs:
         if self.admit_create is not None:
             self.admit_create(kind, namespace, metadata.get("name", ""))
         self._name_new(kind, namespace, metadata)
-        for name in _SYSTEM_FIELDS:
+        for name in SYSTEM_FIELDS:
             metadata.pop(name, None)
         metadata["uid"] = str(UUID(int=self.rng.getrandbits(128), version=4))
         metadata["creationTimestamp"] = json_time(self.now())
-        if _counts_generations(kind):
+        if counts_generations(kind):
             metadata["generation"] = 1
         if kind.has_status:
             obj.pop("status", None)
@@ -234,7 +236,7 @@ class Verbs:
         if unknown and options.validation == "Strict":
             raise strict_error(config, [f'unknown field "{path}"' for path in unknown])
         if entry is not None:
-            _check_preconditions(kind, entry, config["metadata"])
+            check_preconditions(kind, entry, config["metadata"])
         live = object_as(entry, kind) if entry is not None else None
         obj = dict(
             apply.server_side_apply(
@@ -246,7 +248,7 @@ class Verbs:
                 subresource=subresource,
                 now=self.now(),
                 shape=shape_of(kind),
-                ignored=_not_settable(kind, config, subresource),
+                ignored=not_settable(kind, config, subresource),
             )
         )
         self._read(kind, namespace, obj)
@@ -325,7 +327,7 @@ class Verbs:
         managed_fields = obj["metadata"].pop("managedFields", None)  # large, ours, and no schema's business
         if kind.schema is not None and old is not None and keeps_spec:
             # What a write of the status takes over from the store has been through this already.
-            result = kind.schema.process(_without_spec(obj), old=_without_spec(old), strictness=options.validation)
+            result = kind.schema.process(without_spec(obj), old=without_spec(old), strictness=options.validation)
             spec = {"spec": obj["spec"]} if "spec" in obj else {}
             obj = {**{name: None for name in obj if name in result.obj or name in spec}, **result.obj, **spec}
             unknown = unknown + result.unknown_fields
@@ -366,11 +368,11 @@ class Verbs:
         is_apply: bool = False,
     ) -> Written:
         """Store `obj`, which came in the version of `kind`, in the place of `entry`."""
-        _check_preconditions(kind, entry, obj["metadata"])
+        check_preconditions(kind, entry, obj["metadata"])
         old = object_as(entry, kind)
         forgets_managers = obj["metadata"].get("managedFields") in ([], [{}])
-        obj = _combined(kind, old, obj, subresource)
-        _keep_system_fields(old["metadata"], obj["metadata"])
+        obj = combined(kind, old, obj, subresource)
+        keep_system_fields(old["metadata"], obj["metadata"])
         is_status = subresource == "status"
         obj, warnings = self._process(kind, obj, old, options, unknown, patch, keeps_spec=is_status)
         stored = self._stored_form(kind, obj)
@@ -378,11 +380,11 @@ class Verbs:
             kind.strategy.prepare_update(entry.obj, stored, self.context())
         if kind.strategy.validate is not None:
             kind.strategy.validate(stored, entry.obj)
-        if not is_status and _is_new_generation(kind, entry.obj, stored):
+        if not is_status and is_new_generation(kind, entry.obj, stored):
             stored["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         if not is_apply:
             self._credit(kind, entry.obj, stored, options, subresource, forgets=forgets_managers)
-        if _is_same(entry.obj, stored):
+        if is_same(entry.obj, stored):
             return Written(old, entry, warnings=warnings)
         if options.is_dry_run:
             return Written(present(stored, kind), None, warnings=warnings)
@@ -433,7 +435,7 @@ class Verbs:
             metadata.pop("managedFields", None)
         elif "managedFields" not in metadata and "managedFields" in old["metadata"]:
             metadata["managedFields"] = old["metadata"]["managedFields"]
-        if "managedFields" in metadata and not _is_same(old, obj):
+        if "managedFields" in metadata and not is_same(old, obj):
             self._track(kind, old, obj, options, subresource)
 
     def _track(self, kind: Kind, old: Object | None, obj: Object, options: WriteOptions, subresource: str) -> None:
@@ -447,36 +449,12 @@ class Verbs:
             subresource=subresource,
             now=self.now(),
             shape=shape_of(kind),
-            ignored=_not_settable(kind, obj, subresource),
+            ignored=not_settable(kind, obj, subresource),
         )
         if fields:
             obj["metadata"]["managedFields"] = fields
         else:
             obj["metadata"].pop("managedFields", None)
-
-
-def patched(old: Object, patch_type: PatchType, patch: Any) -> Object:
-    """Return `old` with a JSON, merge or strategic patch applied; only the top level is private.
-
-    Raises:
-        StatusError: 400 for a malformed patch, 422 for one that does not fit the object.
-    """
-    try:
-        match patch_type:
-            case "json":
-                result = patches.json_patch(old, patch)
-            case "merge":
-                result = patches.merge_patch(old, patch)
-            case _:
-                result = patches.strategic_merge_patch(old, patch)
-    except patches.PatchError as err:
-        if err.kind == "malformed":
-            raise StatusError.bad_request(f"error decoding patch: {err}") from err
-        message = "the server rejected our request due to an error in our request"
-        raise StatusError(422, "Invalid", message) from err
-    if not isinstance(result, dict):
-        raise StatusError.bad_request("error decoding patch: the result is not an object")
-    return dict(result)
 
 
 def shape_of(kind: Kind) -> Shape:
@@ -485,114 +463,11 @@ def shape_of(kind: Kind) -> Shape:
     return shape
 
 
-def is_finished(obj: Object) -> bool:
-    """Return whether a terminating object has nothing left to wait for: no finalizer and no grace period."""
-    metadata = obj["metadata"]
-    if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
-        return False
-    if metadata.get("deletionGracePeriodSeconds", 0) > 0:
-        return False
-    return not (obj["kind"] == "Namespace" and obj["apiVersion"] == "v1" and obj.get("spec", {}).get("finalizers"))
-
-
-def _counts_generations(kind: Kind) -> bool:
-    return kind.is_custom or kind.has_generation
-
-
-def _is_new_generation(kind: Kind, old: Object, obj: Object) -> bool:
-    """Return whether a write changed what the user wants, as opposed to what the system observed."""
-    if kind.is_custom:
-        ignored = {"metadata", "status"} if kind.has_status else {"metadata"}
-        names = (set(old) | set(obj)) - ignored
-        return not all(patches.json_equal(old.get(name), obj.get(name)) for name in names)
-    return kind.has_generation and not patches.json_equal(old.get("spec"), obj.get("spec"))
-
-
-def _is_same(old: Object, obj: Object) -> bool:
-    """Return whether a write changes nothing; the times at which fields were managed do not count."""
-    if old.keys() != obj.keys():
-        return False
-    if any(old[name] != obj[name] for name in old if name != "metadata"):
-        return False
-    before, after = _without_bookkeeping(old["metadata"]), _without_bookkeeping(obj["metadata"])
-    if before != after:
-        return False
-    return patches.json_equal({**old, "metadata": before}, {**obj, "metadata": after})
-
-
-def _without_bookkeeping(metadata: dict[str, Any]) -> dict[str, Any]:
-    rest = {name: value for name, value in metadata.items() if name != "resourceVersion"}
-    fields = rest.get("managedFields")
-    if fields:
-        rest["managedFields"] = [{k: v for k, v in entry.items() if k != "time"} for entry in fields]
-    return rest
-
-
-def _without_spec(obj: Object) -> Object:
-    return {name: value for name, value in obj.items() if name != "spec"}
-
-
-def _combined(kind: Kind, old: Object, obj: Object, subresource: str) -> Object:
-    """Return the request's part of `obj` on top of what it must leave alone."""
-    if subresource == "status":
-        metadata = dict(old["metadata"])
-        if "managedFields" in obj["metadata"]:
-            metadata["managedFields"] = obj["metadata"]["managedFields"]
-        combined = {**old, "metadata": metadata}
-        combined.pop("status", None)
-        if obj.get("status") is not None:
-            combined["status"] = obj["status"]
-        return combined
-    if subresource == "finalize":
-        finalizers = (obj.get("spec") or {}).get("finalizers")
-        spec = {key: value for key, value in (old.get("spec") or {}).items() if key != "finalizers"}
-        return {
-            **old,
-            "metadata": dict(old["metadata"]),
-            "spec": {**spec, **({"finalizers": finalizers} if finalizers else {})},
-        }
-    if kind.has_status:
-        obj.pop("status", None)
-        if "status" in old:
-            obj["status"] = old["status"]
-    return obj
-
-
-def _not_settable(kind: Kind, obj: Object, subresource: str) -> tuple[str, ...]:
-    """Return the members of `obj` that a write through this endpoint leaves alone, so that nobody owns them by it."""
-    if subresource == "status":
-        return tuple(name for name in obj if name != "status")
-    return ("status",) if kind.has_status else ()
-
-
-def _keep_system_fields(old: dict[str, Any], metadata: dict[str, Any]) -> None:
-    for name in _SYSTEM_FIELDS:
-        if name in old:
-            metadata[name] = old[name]
-        else:
-            metadata.pop(name, None)
-    metadata["resourceVersion"] = old["resourceVersion"]
-    if "generateName" in old:
-        metadata.setdefault("generateName", old["generateName"])
-
-
 def _check_name(obj: Object, name: str) -> None:
     sent = obj["metadata"].get("name", "")
     if sent != name:
         why = f"the name of the object ({sent}) does not match the name on the URL ({name})"
         raise StatusError.bad_request(why)
-
-
-def _check_preconditions(kind: Kind, entry: Entry, sent: dict[str, Any]) -> None:
-    """Compare resourceVersion and uid, where the request names them, with what is stored."""
-    metadata = entry.obj["metadata"]
-    uid = sent.get("uid")
-    if uid and uid != metadata["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
-        raise StatusError.conflict(kind.group, kind.plural, metadata["name"], why)
-    version = sent.get("resourceVersion")
-    if version and version != metadata["resourceVersion"]:
-        raise StatusError.conflict(kind.group, kind.plural, metadata["name"])
 
 
 def _shortened(obj: Object) -> str:

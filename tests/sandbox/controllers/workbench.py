@@ -126,7 +126,7 @@ def replica_set(replicas: int, name: str = "cart", app: str = "", **spec: Any) -
     labels = {"app": app or name}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [CONTAINER]}}
     return {
-        "metadata": {"name": name},
+        "metadata": {"name": name, "labels": labels},
         "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **spec},
     }
 
@@ -154,3 +154,8 @@ def reason_of(pod: Object, container: str = "c") -> str:
 def condition_status(obj: Object, type_: str) -> str:
     conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((each["status"] for each in conditions if each["type"] == type_), "")
+
+
+def condition_of_pod(obj: Object, type_: str) -> Object:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == type_), {})

@@ -118,14 +118,23 @@ class LoopClock:
         return datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=self._loop.time() - self._start)
 
 
+async def running(sandbox: Sandbox) -> None:
+    """Wait until the pod runs."""
+    changed = asyncio.Event()
+    sandbox.client().subscribe(lambda *change: changed.set())
+    async with asyncio.timeout(5):
+        while sandbox.get("pods", "p")["status"]["phase"] == "Pending":
+            changed.clear()
+            await changed.wait()
+
+
 async def test_following_yields_lines_as_they_come_and_ends_with_the_container() -> None:
     sandbox = Sandbox(now=LoopClock(), profile="instant", crds=())
     command = ["sh", "-c", "echo a; sleep 0.05; echo b; sleep 0.05; echo c"]
     async with sandbox.running():
         pod = pod_object(container={"command": command}, restartPolicy="Never")
         sandbox.create({"apiVersion": "v1", "kind": "Pod", **pod})
-        while sandbox.get("pods", "p")["status"]["phase"] == "Pending":
-            await asyncio.sleep(0)
+        await running(sandbox)
         assert sandbox.controllers is not None
         logs = sandbox.controllers.kubelet.logs
         async with asyncio.timeout(5):
@@ -138,8 +147,7 @@ async def test_following_ends_when_the_pod_is_deleted() -> None:
     sandbox = Sandbox(now=LoopClock(), profile="instant", crds=())
     async with sandbox.running():
         sandbox.create({"apiVersion": "v1", "kind": "Pod", **pod_object()})
-        while sandbox.get("pods", "p")["status"]["phase"] == "Pending":
-            await asyncio.sleep(0)
+        await running(sandbox)
         assert sandbox.controllers is not None
         chunks = sandbox.controllers.kubelet.logs.follow_log("default", "p", limit_bytes=1000)
         assert b"started" in await anext(chunks)

@@ -105,8 +105,9 @@ class ControllerManager:
             pods,
             self.nodes,
             NamespaceController(client, now, options.root_certificate),
-            DeploymentController(client, now, recorder("deployment-controller")),
+            # Before Deployments, so that a ReplicaSet has acted on its last count before it is given the next one.
             ReplicaSetController(client, now, pods, recorder("replicaset-controller")),
+            DeploymentController(client, now, recorder("deployment-controller")),
             Scheduler(scheduler_client, now, recorder("default-scheduler", scheduler_client), profile),
             self.kubelet,
             EndpointsController(client, pods),

@@ -32,8 +32,9 @@ OUTPUT_LENGTH_MAX = 1_048_576
 
 
 SHELLS = frozenset({"sh", "bash", "ash", "dash"})
-_SILENT = frozenset({":", "cd", "chmod", "chown", "cp", "export", "kill", "ln", "local", "ls", "mkdir", "mv", "read",
-                     "readonly", "rm", "shift", "sync", "touch", "trap", "tee", "ulimit", "umask", "unset"})  # fmt: skip
+_SILENT = frozenset({":", "cd", "chmod", "chown", "cp", "export", "kill", "ln", "local", "ls", "mkdir", "mv",
+                     "read", "readonly", "rm", "shift", "sync", "tee", "touch", "trap", "ulimit", "umask",
+                     "unset"})  # fmt: skip
 """Commands that succeed without a trace: there is no file system."""
 _CLIENTS = frozenset({"curl", "nc", "wget", "wrk"})
 _SERVERS = frozenset({"apache2", "caddy", "envoy", "gunicorn", "haproxy", "http-echo", "httpd", "java", "nginx",

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from tests.core.rollout.builders import NAME, World, hash_for, pause, rollout, service, weight
+from tests.core.rollout.builders import NAME, World, hash_for, pause, replace, rollout, service, weight
 
 from prograde.api import names
 from prograde.api.rollout import CanaryStrategy
@@ -319,8 +319,6 @@ def test_another_replica_set_in_its_scale_down_delay_suspends_the_deadline() -> 
     old.run()
     waiting = old.of_image("v0")
     deadline = {**waiting.metadata.annotations, names.SCALE_DOWN_DEADLINE_ANNOTATION: "2026-01-02T04:00:00Z"}
-    from tests.core.rollout.builders import replace
-
     spec = replace(waiting.spec, replicas=0)
     status = replace(waiting.status, replicas=0, ready_replicas=0, available_replicas=0)
     metadata = replace(waiting.metadata, annotations=deadline)

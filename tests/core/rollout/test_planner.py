@@ -31,6 +31,7 @@ from prograde.api.rollout import (
     CanaryStep,
     CanaryStrategy,
     ExperimentStep,
+    PingPong,
     PluginStep,
     RolloutAnalysis,
     RolloutStatus,
@@ -39,6 +40,7 @@ from prograde.api.rollout import (
     WorkloadRef,
 )
 from prograde.core.plan import AdoptReplicaSet, CreateReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, WaitReason
+from prograde.core.rollout.revisions import claim
 from prograde.core.rollout.snapshot import CreateFailure
 
 STEPS = CanaryStrategy(steps=(weight(20), pause()))
@@ -204,6 +206,38 @@ def test_another_error_replaces_the_condition_with_new_times() -> None:
     assert condition.message == missing("b")
 
 
+@pytest.mark.parametrize(
+    ("strategy", "path"),
+    [
+        (CanaryStrategy(canary_service="gone"), "spec.strategy.canary.canaryService"),
+        (CanaryStrategy(stable_service="gone"), "spec.strategy.canary.stableService"),
+        (
+            CanaryStrategy(ping_pong=PingPong(ping_service="gone", pong_service="there")),
+            "spec.strategy.canary.pingPong.pingService",
+        ),
+        (
+            CanaryStrategy(ping_pong=PingPong(ping_service="there", pong_service="gone")),
+            "spec.strategy.canary.pingPong.pongService",
+        ),
+    ],
+)
+def test_every_service_that_is_named_must_exist(strategy: CanaryStrategy, path: str) -> None:
+    world = World(rollout(canary=strategy), services=[service("there")])
+    plan = world.step()
+    assert not list(plan.actions)
+    text = f'{path}: Invalid value: "gone": service "gone" not found'
+    assert world.status.message == f'InvalidSpec: The Rollout "{NAME}" is invalid: {text}'
+
+
+def test_a_service_of_another_rollout_is_not_taken_over() -> None:
+    world = World(
+        rollout(canary=CanaryStrategy(canary_service="a")), services=[service("a", managed_by="somebody-else")]
+    )
+    world.step()
+    assert 'Service "a" is managed by another Rollout' in world.status.message
+    assert world.selected("a") == ""
+
+
 def test_the_condition_goes_when_the_service_turns_up() -> None:
     world = promoted()
     world.change_strategy(canary_service="a")
@@ -260,8 +294,6 @@ def test_a_replica_set_of_ours_that_is_no_longer_selected_is_released() -> None:
 
 @pytest.mark.parametrize("selector", [None, LabelSelector()], ids=["absent", "empty"])
 def test_without_a_selector_nothing_is_adopted_or_released(selector: LabelSelector | None) -> None:
-    from prograde.core.rollout.revisions import claim
-
     ours, orphan = replica_set("v1"), replica_set("v2", owners=())
     claimed = claim(rollout(selector=selector), [ours, orphan])
     assert claimed.owned == (ours,)

@@ -15,11 +15,12 @@ from typing import Any
 
 import msgspec
 
+from prograde.api.manifests import ManifestError, load_documents
 from prograde.sandbox.errors import StatusError
 from prograde.sandbox.kinds import Kind, Object
 from prograde.sandbox.verbs import json_time
 
-__all__ = ["ADMIN", "ANONYMOUS", "Authenticator", "Rule", "User", "review"]
+__all__ = ["ADMIN", "ANONYMOUS", "Authenticator", "InvalidUsers", "Rule", "User", "load_users", "review"]
 
 _READ_BY_ANYONE = ("/version", "/healthz", "/livez", "/readyz")
 """Prefixes of the paths that need no credentials."""
@@ -27,7 +28,7 @@ _READ_BY_ANYONE = ("/version", "/healthz", "/livez", "/readyz")
 TOKEN_SECONDS = 3600
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Verbs on resources, such as ``create`` on ``rollouts.argoproj.io``; ``*`` stands for all."""
 
     verbs: tuple[str, ...]
@@ -54,6 +55,40 @@ class User(msgspec.Struct, frozen=True):
 
 ADMIN = User("sandbox-admin", ("system:masters", "system:authenticated"))
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+
+
+class InvalidUsers(ValueError):
+    """A users file cannot be used; the message says what and where."""
+
+
+class _UsersFile(msgspec.Struct, forbid_unknown_fields=True):
+    class Entry(msgspec.Struct, forbid_unknown_fields=True):
+        token: str
+        name: str
+        groups: tuple[str, ...] = ("system:authenticated",)
+        allow: tuple[Rule, ...] = ()
+        deny: tuple[Rule, ...] = ()
+
+    users: list[Entry]
+
+
+def load_users(text: str, source: str = "users") -> dict[str, User]:
+    """Read a users file (YAML): a list `users` of token, name, groups, and the rules `allow` and `deny`.
+
+    Raises:
+        InvalidUsers: it is no such file, or two users have one token.
+    """
+    try:
+        documents = load_documents(text, source)
+        file = msgspec.convert(documents[0].value if documents else {}, _UsersFile)
+    except (ManifestError, msgspec.ValidationError) as err:
+        raise InvalidUsers(f"{source}: {err}") from err
+    users: dict[str, User] = {}
+    for entry in file.users:
+        if not entry.token or entry.token in users:
+            raise InvalidUsers(f"{source}: user {entry.name}: the token is empty or another user's")
+        users[entry.token] = User(entry.name, entry.groups, entry.allow, entry.deny)
+    return users
 
 
 class Authenticator:

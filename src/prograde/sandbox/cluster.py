@@ -75,6 +75,9 @@ class Sandbox:
         creates_namespaces: bool = False,
         version: Version = DEFAULT_VERSION,
         has_aggregated_discovery: bool = True,
+        speed: float = 1.0,
+        root_certificate: str = "",
+        contents: tuple[Store, Registry] | None = None,
     ) -> None:
         """Build a cluster that has its system namespaces, a node and custom kinds, and does nothing yet.
 
@@ -89,11 +92,16 @@ class Sandbox:
             token: what clients over HTTPS must present; empty for a random one.
             users: further tokens and whom they stand for.
             creates_namespaces: whether a create in a missing namespace makes it.
+            version: which Kubernetes to pass for.
+            has_aggregated_discovery: whether discovery has its newer form, too.
+            speed: how many seconds of `now` pass per second of the asyncio loop's clock.
+            root_certificate: what every namespace's ``kube-root-ca.crt`` contains, in PEM.
+            contents: what to copy from another cluster instead of starting empty, see `clone`.
         """
         self.clock = now if now is not None else ManualClock()
         self.rng = random.Random(seed_number)
-        self._store = Store(self.clock)
-        self._registry = Registry(builtin_kinds())
+        self._store = Store(self.clock) if contents is None else contents[0].clone(self.clock)
+        self._registry = Registry(builtin_kinds()) if contents is None else contents[1].clone()
         self._addresses = ServiceAddresses(self._store)
         admission = Admission(self._store, self._create_namespace if creates_namespaces else None)
         self._verbs = Verbs(
@@ -118,21 +126,54 @@ class Sandbox:
         )
         self.api = ApiServer(self._verbs, self.documents, self.authenticator)
         self.faults = Faults(random.Random(seed_number + 1), self._store)
-        seed(self._verbs)
-        install_definitions(self._verbs, definitions, custom_resource_definitions() if crds is None else crds)
+        if contents is None:
+            seed(self._verbs)
+            install_definitions(self._verbs, definitions, custom_resource_definitions() if crds is None else crds)
         self.controllers: ControllerManager | None = None
         if controllers:
-            self._start_controllers(profile, nodes)
+            options = ManagerOptions(profile=profile_named(profile), speed=speed, root_certificate=root_certificate)
+            options = replace(options, nodes=replace(options.nodes, count=nodes))
+            self.controllers = ControllerManager(self.client, self.clock, self.rng, options, evict=self._evict)
+            self.controllers.start()
+            self.api.logs = self.controllers.kubelet.logs
+        self._settings: dict[str, Any] = {
+            "profile": profile,
+            "managed_fields": managed_fields,
+            "controllers": controllers,
+            "nodes": nodes,
+            "users": users,
+            "creates_namespaces": creates_namespaces,
+            "version": version,
+            "has_aggregated_discovery": has_aggregated_discovery,
+            "speed": speed,
+            "root_certificate": root_certificate,
+        }
+
+    def clone(self, *, seed_number: int = 0) -> "Sandbox":
+        """Return an independent cluster with the same objects and settings, at the same time.
+
+        Cheap, since objects are shared: prepare one cluster and give each test its own. A manual clock is copied, any
+        other is shared.
+        """
+        now = ManualClock(self.clock()) if isinstance(self.clock, ManualClock) else self.clock
+        return Sandbox(now=now, seed_number=seed_number, contents=(self._store, self._registry), **self._settings)
 
     # -- the door ------------------------------------------------------------------------------------------------
 
     async def handle(self, request: Request, user: User = ADMIN) -> Response | Stream:
-        """Answer an API request, with the faults that are set, and note it in the request log."""
+        """Answer an API request, with the faults that are set, and note it in the request log.
+
+        Raises:
+            ConnectionError: a fault broke the connection.
+        """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        answer = await self.faults.around(request, lambda asked: self.api.handle(asked, user))
-        size = len(answer.body) if isinstance(answer, Response) else 0
-        self.request_log.add(request, answer.status, size, loop.time() - started)
+        status = size = 0
+        try:
+            answer = await self.faults.around(request, lambda asked: self.api.handle(asked, user))
+            status, size = answer.status, len(answer.body) if isinstance(answer, Response) else 0
+        finally:
+            self.request_log.add(request, status, size, loop.time() - started)
         return answer
 
     def transport(self, user_agent: str = "prograde") -> InProcessTransport:
@@ -334,14 +375,6 @@ class Sandbox:
         return self._store.revision
 
     # -- wiring --------------------------------------------------------------------------------------------------
-
-    def _start_controllers(self, profile: str, nodes: int) -> None:
-        options = ManagerOptions(profile=profile_named(profile))
-        template = replace(options.nodes, count=nodes)
-        options = replace(options, nodes=template)
-        self.controllers = ControllerManager(self.client, self.clock, self.rng, options, evict=self._evict)
-        self.controllers.start()
-        self.api.logs = self.controllers.kubelet.logs
 
     def _write_context(self) -> WriteContext:
         allocation = Allocation(self._addresses)

@@ -27,6 +27,7 @@ class LoggedRequest(NamedTuple):
     client: str
     """The user agent up to its first slash."""
     status: int
+    """0 when there was no answer, because a fault broke the connection."""
     size: int
     """Bytes of the answer; 0 for a stream."""
     seconds: float

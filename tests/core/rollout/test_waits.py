@@ -142,6 +142,16 @@ def test_what_went_wrong_comes_before_everything_else(deed: str) -> None:
     assert len(world.plan().waits) > 1
 
 
+def test_a_missed_deadline_says_what_it_had_been_waiting_for() -> None:
+    world = updating()
+    world.broken_images.add("v2")
+    world.run()
+    world.tick(700)
+    world.step()
+    text = f'ReplicaSet "{NEW}" has timed out progressing.'
+    assert first(world).message == f"{text} ReplicaSet {NEW} has 0 of 2 pods available."
+
+
 def test_between_two_steps_the_next_one_is_named() -> None:
     world = updating()
     world.settle_pods()

@@ -5,7 +5,7 @@ comes what holds for every Rollout: aborts, deadlines, users, and above all pods
 gets at least one reason, the one that really blocks it first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from prograde.api import names
@@ -27,14 +27,15 @@ def explain(context: RolloutContext, draft: Draft, status: RolloutStatus) -> tup
     """Return the reasons why the Rollout is not healthy after this plan, the most important one first."""
     if status.phase == names.PHASE_HEALTHY:
         return ()
-    waits = [*draft.waits, *_waits_of_people(context, status), *_waits_for_pods(context, draft, status)]
+    for_pods = list(_waits_for_pods(context, draft, status))
+    waits = [*draft.waits, *_waits_of_people(context, status, for_pods), *for_pods]
     if not waits:
         waits.append(_fallback(context, status))
     unique = list(dict.fromkeys(waits))
     return tuple(sorted(unique, key=lambda wait: _ORDER[wait.reason]))
 
 
-def _waits_of_people(context: RolloutContext, status: RolloutStatus) -> Iterator[Wait]:
+def _waits_of_people(context: RolloutContext, status: RolloutStatus, for_pods: Sequence[Wait]) -> Iterator[Wait]:
     """Yield what only a person can change."""
     name = context.rollout.metadata.name
     progressing = find_condition(status.conditions, names.CONDITION_PROGRESSING)
@@ -48,9 +49,11 @@ def _waits_of_people(context: RolloutContext, status: RolloutStatus) -> Iterator
             remedy=f"to try again: prograde retry rollout {name}; or change the template",
         )
     if progressing is not None and progressing.reason == names.REASON_PROGRESS_DEADLINE_EXCEEDED:
+        # That time is up is only half of the answer: what had it been waiting for?
+        cause = f" {for_pods[0].message}." if for_pods else ""
         yield Wait(
             reason=WaitReason.PROGRESS_DEADLINE,
-            message=progressing.message,
+            message=f"{progressing.message}{cause}",
             object=f"Rollout {name}",
             field="spec.progressDeadlineSeconds",
             since=progressing.last_transition_time,

@@ -222,6 +222,9 @@ ONE_NEEDED = "Step must have one of the following set: experiment, setWeight, se
 ROUTED = {"trafficRouting": {"istio": {}, "managedRoutes": [{"name": "route"}]}, **SERVICES}
 
 
+KINDS = ["Experiment", "Pause", "SetWeight", "Analysis", "SetCanaryScale", "SetHeaderRoute", "SetMirrorRoute", "Plugin"]
+
+
 @pytest.mark.parametrize(
     ("step", "value"),
     [
@@ -235,10 +238,7 @@ ROUTED = {"trafficRouting": {"istio": {}, "managedRoutes": [{"name": "route"}]},
         ),
         (
             {},
-            (
-                "step.Experiment: true step.Pause: true step.SetWeight: true step.Analysis: true step.SetCanaryScale: true "
-                "step.SetHeaderRoute: true step.SetMirrorRoute: true step.Plugin: true"
-            ),
+            " ".join(f"step.{kind}: true" for kind in KINDS),
         ),
     ],
 )
@@ -403,6 +403,9 @@ def test_routes_of_steps_must_be_managed(kind):
     ]
 
 
+ROUTERS_WITH_EXPERIMENTS = (
+    "Experiment template weight is only available for TrafficRouting with SMI, ALB, Istio and Plugins at this time"
+)
 WEIGHT = "spec.strategy.steps[0].experiment.templates[1].weight: Invalid value: 20"
 
 
@@ -413,10 +416,7 @@ WEIGHT = "spec.strategy.steps[0].experiment.templates[1].weight: Invalid value: 
         *(
             (
                 routing,
-                (
-                    "Experiment template weight is only available for TrafficRouting with SMI, ALB, Istio and Plugins at "
-                    "this time"
-                ),
+                ROUTERS_WITH_EXPERIMENTS,
             )
             for routing in ({}, {"nginx": {}}, {"ambassador": {}}, {"appMesh": {}})
         ),

@@ -152,7 +152,8 @@ def run_arguments(
 def _ending_details(name: str, spec: AnalysisTemplateSpec) -> Iterator[str]:
     """Check that the metrics can be resolved, and that none runs for ever, as the Rollout waits for them."""
     try:
-        metrics = [_resolved(metric, _dummy_values(spec.args)) for metric in spec.metrics]
+        values = _dummy_values(spec.args)
+        metrics = [_resolved(metric, values) for metric in spec.metrics]
     except (InvalidTemplates, UnresolvedPlaceholder) as err:
         yield f"AnalysisTemplate {name}: {err}"
         return

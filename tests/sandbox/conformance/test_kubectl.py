@@ -15,7 +15,7 @@ from prograde.sandbox.endpoint import Endpoint, find_kubectl
 
 
 def text(*objects: dict[str, Any]) -> str:
-    return "---\n".join(json.dumps(obj) + "\n" for obj in objects)
+    return "".join(json.dumps(obj) + "\n" for obj in objects)
 
 
 async def test_row_68_apply_creates_configures_and_leaves_alone(kubectl: Kubectl) -> None:

@@ -42,12 +42,8 @@ def cluster_template(name: str, *references: AnalysisTemplateRef) -> dict[str, C
 
 
 def test_references_are_followed_depth_first_and_each_template_counts_once():
-    namespaced = (
-        template("a", ref("c"), ref("x", cluster=True))
-        | template("b", ref("c"))
-        | template("c", ref("d"))
-        | template("d")
-    )
+    namespaced = template("a", ref("c"), ref("x", cluster=True)) | template("b", ref("c"))
+    namespaced |= template("c", ref("d")) | template("d")
     cluster = cluster_template("x", ref("d")) | cluster_template("a")
     collected = collect_templates([ref("a"), ref("b"), ref("a"), ref("a", cluster=True)], namespaced, cluster)
     assert [each.metadata.name for each in collected.namespaced] == ["a", "c", "d", "b"]

@@ -69,11 +69,7 @@ ROUTED = {"trafficRouting": {}}
         (defaults.effective_abort_scale_down_delay, canary(abortScaleDownDelaySeconds=9), timedelta()),
         (defaults.effective_abort_scale_down_delay, canary(**ROUTED), timedelta(seconds=30)),
         (defaults.effective_abort_scale_down_delay, canary(**ROUTED, abortScaleDownDelaySeconds=0), None),
-        (
-            defaults.effective_abort_scale_down_delay,
-            canary(**ROUTED, abortScaleDownDelaySeconds=9),
-            timedelta(seconds=9),
-        ),
+        (defaults.effective_abort_scale_down_delay, blue_green(abortScaleDownDelaySeconds=9), timedelta(seconds=9)),
         (defaults.effective_abort_scale_down_delay, blue_green(), timedelta(seconds=30)),
         (defaults.effective_abort_scale_down_delay, blue_green(abortScaleDownDelaySeconds=0), None),
         (defaults.has_explicit_abort_scale_down_delay, spec(), False),
@@ -129,8 +125,6 @@ def test_an_absent_field_has_an_effective_value(function, argument, expected):
         ("100%", 0, 4, (4, 0)),
     ],
 )
-def test_the_limits_of_an_update_never_both_are_zero_and_stay_within_the_replicas(
-    surge, unavailable, replicas, expected
-):
+def test_the_limits_are_never_both_zero_and_within_the_replicas(surge, unavailable, replicas, expected):
     fields = {"maxSurge": surge, "maxUnavailable": unavailable}
     assert defaults.surge_limits(canary(**fields), replicas) == expected

@@ -1,5 +1,7 @@
 """Field paths of a Rollout, and placeholders."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ ROLLOUT = decode(
     b"""{
         "metadata": {"name": "cart", "namespace": "shop", "uid": "u-1", "labels": {"b": "2", "a": "x \\"y\\""},
                      "annotations": {"example.com/Note": "n"}},
-        "spec": {"replicas": 1000000, "paused": true, "strategy": {"canary": {"steps": [{"setWeight": 5}, {"pause": {}}]}},
+        "spec": {"replicas": 1000000, "paused": true,
+                 "strategy": {"canary": {"steps": [{"setWeight": 5}, {"pause": {}}]}},
                  "template": {"spec": {"containers": [{"image": "web:1"}], "half": 0.5, "none": null, "off": false}}},
         "status": {"HPAReplicas": 3}
     }""",
@@ -61,10 +64,8 @@ def test_a_path_leads_to_a_value(path, value):
         ("spec.nowhere", "invalid path spec.nowhere in rollout"),
         ("spec.replicas.deeper", "invalid path spec.replicas.deeper in rollout"),
         ("spec.template.spec.none", "invalid path spec.template.spec.none in rollout"),
-        (
-            "spec.strategy.canary.steps",
-            "path spec.strategy.canary.steps in rollout must terminate in a primitive value",
-        ),
+        ("spec.strategy", "path spec.strategy in rollout must terminate in a primitive value"),
+        ("spec.strategy.canary.steps", "path spec.strategy.canary.steps in rollout must terminate in a primitive"),
         ("", "path  in rollout must terminate in a primitive value"),
     ],
 )
@@ -75,8 +76,6 @@ def test_a_path_that_leads_nowhere_says_why(path, message):
 
 
 @given(st.text("specmta.[]'0123-/ ", max_size=20))
-def test_any_path_gives_a_text_or_an_error(path):
-    try:
+def test_any_path_gives_a_text_or_the_error_made_for_it(path):
+    with contextlib.suppress(InvalidFieldPath):
         assert isinstance(resolve_field_path(ROLLOUT, path), str)
-    except InvalidFieldPath as err:
-        assert str(err)

@@ -24,9 +24,9 @@ def test_a_key_reads_back_what_it_wrote(text, key):
 
 def test_the_controller_is_the_owner_that_says_so():
     owners = (
-        OwnerReference(uid="1"),
+        OwnerReference(uid="1", controller=False),
         OwnerReference(uid="2", controller=True),
-        OwnerReference(uid="3", controller=False),
+        OwnerReference(uid="3"),
     )
     owned = ReplicaSet(metadata=ObjectMeta(namespace="shop", name="cart-1", owner_references=owners))
     assert controller_of(owned) is owners[1]

@@ -47,10 +47,7 @@ def run_error(*metrics: dict, **fields) -> str | None:
         ({"count": 2}, "interval must be specified when count > 1"),
         ({"count": "not a number", "failureLimit": 5}, None),
         ({"interval": "5"}, 'invalid interval string: time: missing unit in duration "5"'),
-        (
-            {"interval": "5m", "initialDelay": "1d"},
-            'invalid startDelay string: time: unknown unit "d" in duration "1d"',
-        ),
+        ({"initialDelay": "1d"}, 'invalid startDelay string: time: unknown unit "d" in duration "1d"'),
         ({"provider": {}}, "no provider specified"),
         ({"provider": {"plugin": {}}}, "no provider specified"),
         ({"provider": {"plugin": {"a": {}}}}, None),

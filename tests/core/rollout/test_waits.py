@@ -146,10 +146,16 @@ def test_a_missed_deadline_says_what_it_had_been_waiting_for() -> None:
     world = updating()
     world.broken_images.add("v2")
     world.run()
-    world.tick(700)
+    progressed = world.condition("Progressing")
+    assert progressed is not None
+    world.now = world.plan().requeue_at or NOW
     world.step()
     text = f'ReplicaSet "{NEW}" has timed out progressing.'
-    assert first(world).message == f"{text} ReplicaSet {NEW} has 0 of 2 pods available."
+    late, pods = world.plan().waits[:2]
+    assert late.message == f"{text} ReplicaSet {NEW} has 0 of 2 pods available."
+    assert pods.reason is WaitReason.PODS_NOT_AVAILABLE
+    assert progressed.last_update_time is not None
+    assert pods.since == progressed.last_update_time + timedelta(seconds=1)
 
 
 def test_between_two_steps_the_next_one_is_named() -> None:

@@ -6,9 +6,9 @@ gets at least one reason, the one that really blocks it first.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from prograde.api import names
+from prograde.api import defaults, names
 from prograde.api.meta import find_condition
 from prograde.api.rollout import RolloutStatus
 from prograde.api.workloads import ReplicaSet
@@ -83,8 +83,7 @@ def _waits_of_people(context: RolloutContext, status: RolloutStatus, for_pods: S
 
 def _waits_for_pods(context: RolloutContext, draft: Draft, status: RolloutStatus) -> Iterator[Wait]:
     """Yield what is missing or too much, new revision first."""
-    progressing = find_condition(status.conditions, names.CONDITION_PROGRESSING)
-    since = progressing.last_update_time if progressing is not None else None
+    since = _last_progress(context, status)
     failure = find_condition(status.conditions, names.CONDITION_REPLICA_FAILURE)
     if failure is not None:
         yield Wait(
@@ -106,6 +105,18 @@ def _waits_for_pods(context: RolloutContext, draft: Draft, status: RolloutStatus
                 field="status.replicas",
                 since=since,
             )
+
+
+def _last_progress(context: RolloutContext, status: RolloutStatus) -> datetime | None:
+    """Return since when nothing has moved; None if unknown."""
+    progressing = find_condition(status.conditions, names.CONDITION_PROGRESSING)
+    if progressing is None or progressing.last_update_time is None:
+        return None
+    if progressing.reason == names.REASON_PROGRESS_DEADLINE_EXCEEDED:
+        # The condition was written when the time was up.
+        limit = timedelta(seconds=defaults.effective_progress_deadline_seconds(context.spec))
+        return progressing.last_update_time - limit
+    return progressing.last_update_time
 
 
 def _waits_for(context: RolloutContext, replica_set: ReplicaSet, wanted: int, since: datetime | None) -> Iterator[Wait]:

@@ -19,12 +19,15 @@ from prograde.api.rollout import (
 )
 from prograde.api.workloads import ReplicaSet
 from prograde.core.plan import (
+    CreateReplicaSet,
     DeleteAnalysisRun,
     DeleteExperiment,
     DeleteReplicaSet,
     PatchReplicaSet,
     TerminateAnalysisRun,
+    TerminateExperiment,
 )
+from prograde.core.rollout.revisions import claim
 
 
 def idle(**options: object) -> World:
@@ -67,6 +70,27 @@ def test_a_number_that_cannot_be_read_is_left_alone() -> None:
         marked, metadata=replace(marked.metadata, annotations=annotations)
     )
     assert world.plan().writes_nothing
+
+
+def test_a_replica_set_without_a_number_gets_the_next_one() -> None:
+    older = replica_set("v1", revision=6, age=timedelta(hours=1))
+    world = World(rollout(image="v2"), older, replica_set("v2", revision=None))
+    world.step()
+    assert world.revision("v2") == 7
+    assert names.REVISION_HISTORY_ANNOTATION not in world.of_image("v2").metadata.annotations
+
+
+def test_a_rollout_that_has_the_number_already_is_not_written_and_the_creation_is_still_announced() -> None:
+    world = World(rollout(annotations={names.REVISION_ANNOTATION: "1"}))
+    plan = world.plan()
+    assert [type(each) for each in plan.actions] == [CreateReplicaSet]
+    assert [each.reason for each in plan.all_events] == ["NewReplicaSetCreated"]
+
+
+def test_a_replica_set_without_the_hash_label_is_none_of_ours() -> None:
+    stranger = replica_set("v1", size=3)
+    stranger = replace(stranger, metadata=replace(stranger.metadata, labels={"app": "cart"}))
+    assert claim(rollout(), [stranger]).owned == ()
 
 
 def test_a_rollout_that_lost_its_number_gets_it_back_from_the_replica_set() -> None:
@@ -185,6 +209,7 @@ def test_the_runs_and_experiments_of_a_deleted_revision_go_with_it() -> None:
     experiment = Experiment(metadata=ObjectMeta(name="tried", uid="tried", labels=labels))
     world.experiments = [replace(experiment, status=replace(experiment.status, phase="Failed"))]
     actions = list(world.plan().actions)
+    assert actions.count(DeleteExperiment(name="tried", uid="tried")) == 1
     assert DeleteAnalysisRun(name="gone", uid="gone") in actions
     assert DeleteExperiment(name="tried", uid="tried") in actions
     assert DeleteAnalysisRun(name="kept", uid="kept") not in actions
@@ -204,6 +229,20 @@ def test_runs_beyond_the_limits_go_and_unfinished_ones_are_stopped() -> None:
     assert left == {f"good-{number}" for number in range(5)} | {f"bad-{number}" for number in range(5)} | {"running"}
     assert TerminateAnalysisRun(name="running") in world.plans[-1].actions
     assert all(each.spec.terminate for each in world.analysis_runs if each.metadata.name == "running")
+
+
+def test_experiments_that_nobody_waits_for_are_stopped_and_those_being_deleted_are_left_alone() -> None:
+    world = with_history()
+    labels = {names.POD_TEMPLATE_HASH_LABEL: hash_for("now")}
+    running = Experiment(metadata=ObjectMeta(name="running", uid="running", labels=labels))
+    leaving = Experiment(metadata=ObjectMeta(name="leaving", uid="leaving", deletion_timestamp=NOW))
+    world.experiments = [
+        replace(running, status=replace(running.status, phase="Running")),
+        replace(leaving, status=replace(leaving.status, phase="Successful")),
+    ]
+    actions = list(world.plan().actions)
+    assert TerminateExperiment(name="running") in actions
+    assert not any(isinstance(each, DeleteExperiment) for each in actions)
 
 
 # ---- Anti-affinity ----------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def blocks_progress_deadline(context: RolloutContext) -> str:
 
 
 def timed_out_message(context: RolloutContext) -> str:
-    return f"{_subject(context)} has timed out progressing."
+    return f"{_new_replica_set(context)} has timed out progressing."
 
 
 # ---- The conditions at the end of a pass ------------------------------------------------------------------------
@@ -194,11 +194,11 @@ def _progressing(context: RolloutContext, draft: Draft, status: RolloutStatus, *
             draft.warn(names.REASON_ROLLOUT_ABORTED, message)
         return after
     if is_healthy(context, status):
-        message = f"ReplicaSet {go_quote(_new_name(context))} has successfully progressed."
+        message = f"{_new_replica_set(context)} has successfully progressed."
         done = progressing(names.CONDITION_TRUE, names.REASON_NEW_REPLICA_SET_AVAILABLE, message)
         return set_condition(conditions, done)
     if became_unhealthy or has_progressed(context, context.status, status):
-        reason, message = names.REASON_REPLICA_SET_UPDATED, f"{_subject(context)} is progressing."
+        reason, message = names.REASON_REPLICA_SET_UPDATED, f"{_new_replica_set(context)} is progressing."
         if became_unhealthy and status.stable_rs == status.current_pod_hash:
             reason, message = names.REASON_REPLICA_SET_NOT_AVAILABLE, _NOT_AVAILABLE
         # Replaced even by an equal one: this restarts the clock of the progress deadline.
@@ -253,14 +253,9 @@ def _completed(context: RolloutContext, draft: Draft, status: RolloutStatus, con
     return after
 
 
-def _new_name(context: RolloutContext) -> str:
-    return context.new.metadata.name if context.new is not None else ""
-
-
-def _subject(context: RolloutContext) -> str:
-    if context.new is not None:
-        return f"ReplicaSet {go_quote(context.new.metadata.name)}"
-    return f"Rollout {go_quote(context.rollout.metadata.name)}"
+def _new_replica_set(context: RolloutContext) -> str:
+    assert context.new is not None, "a pass begins only after it has been created"
+    return f"ReplicaSet {go_quote(context.new.metadata.name)}"
 
 
 # ---- Pauses in the conditions -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The built-in kinds that we read: ReplicaSet, Pod, Deployment, PodTemplate, Service, Endpoints and Ingress.
+"""The built-in kinds that we read: ReplicaSet, Pod, Deployment, PodTemplate, Service and Ingress.
 
 Only kept fields are here, so that a list of a thousand ReplicaSets decodes in milliseconds straight from the bytes.
 Pod templates stay raw JSON: nobody but `podtemplate` looks inside, and what a newer API server adds to them survives.

@@ -349,7 +349,7 @@ class CheckedWorld(BlueGreenWorld):
         before = self.status.stable_rs
         plan = super().step()
         assert self.status.stable_rs in (before, self.status.current_pod_hash), "only the current revision gets stable"
-        assert self.status.phase == "Healthy" or plan.waits, "it waits and does not say why"
+        assert (plan.status or self.status).phase == "Healthy" or plan.waits, "it waits and does not say why"
         return plan
 
     def settle(self, *, moves_pods: bool = True) -> Any:

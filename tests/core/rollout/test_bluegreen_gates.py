@@ -199,7 +199,7 @@ def test_the_pause_is_over_by_time_by_a_person_or_behind_the_checkpoint(strategy
     assert found.is_open is (expected in ("over", "not needed"))
 
 
-# ---- Analysis ----------------------------------------------------------------------------------------------------------
+# ---- Analysis --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

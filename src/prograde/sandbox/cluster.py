@@ -99,7 +99,8 @@ class Sandbox:
             contents: what to copy from another cluster instead of starting empty, see `clone`.
         """
         self.clock = now if now is not None else ManualClock()
-        self.rng = random.Random(seed_number)
+        # A copy must not draw again what the original has drawn: its objects have those UIDs.
+        self.rng = random.Random(seed_number if contents is None else f"{seed_number} {contents[0].revision}")
         self._store = Store(self.clock) if contents is None else contents[0].clone(self.clock)
         self._registry = Registry(builtin_kinds()) if contents is None else contents[1].clone()
         self._addresses = ServiceAddresses(self._store)

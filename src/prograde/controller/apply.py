@@ -45,13 +45,13 @@ from prograde.core.plan import (
     TerminateExperiment,
 )
 from prograde.core.rollout.snapshot import CreateFailure
+from prograde.core.rollout.status import status_patch
 from prograde.kube.client import STRATEGIC_PATCH, Answer, Client
 from prograde.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, TooManyRequests
-from prograde.kube.patches import merge_patch_between
 from prograde.kube.resources import Resource
 from prograde.telemetry.logs import fields
 
-__all__ = ["Applied", "Applier", "OwnerGone", "status_patch"]
+__all__ = ["Applied", "Applier", "OwnerGone"]
 
 log = logging.getLogger(__name__)
 
@@ -237,17 +237,17 @@ class Applier:
             raise
 
     async def _write_status(self, rollout: Rollout, status: RolloutStatus) -> int:
-        """Write what changed and return the number of writes."""
+        """Write what changed, lists whole and cleared fields as null, and return the number of writes."""
         about = fields(namespace=rollout.metadata.namespace, rollout=rollout.metadata.name)
         patch = status_patch(rollout.status, status)
         if not patch:
             log.debug("No status changes. Skipping patch", extra=about)
             return 0
         answer = await self._patch(
-            ROLLOUTS, rollout.metadata.namespace, rollout.metadata.name, {"status": patch}, subresource="status"
+            ROLLOUTS, rollout.metadata.namespace, rollout.metadata.name, patch, subresource="status"
         )
         self._expect(rollout, ROLLOUTS, answer)
-        log.info("Patched: %s", msgspec.json.encode({"status": patch}).decode(), extra=about)
+        log.info("Patched: %s", msgspec.json.encode(patch).decode(), extra=about)
         return 1
 
     async def _patch(
@@ -276,17 +276,6 @@ class Applier:
 
 
 _TERMINATE: Final[JsonObject] = {"spec": {"terminate": True}}
-
-
-def status_patch(old: RolloutStatus, new: RolloutStatus) -> JsonObject:
-    """Return the merge patch from `old` to `new`: what changed, lists whole, cleared fields as null."""
-    patch: JsonObject = merge_patch_between(_as_json(old), _as_json(new))
-    return patch
-
-
-def _as_json(status: RolloutStatus) -> Any:
-    # Through bytes, because raw fields (a step plugin's own status) only turn into JSON values that way.
-    return msgspec.json.decode(msgspec.json.encode(status))
 
 
 async def _caught(call: Awaitable[None]) -> Exception | None:

@@ -42,6 +42,7 @@ from prograde.api.rollout import (
 from prograde.core.plan import AdoptReplicaSet, CreateReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, WaitReason
 from prograde.core.rollout.revisions import claim
 from prograde.core.rollout.snapshot import CreateFailure
+from prograde.core.rollout.status import phase_and_message
 
 STEPS = CanaryStrategy(steps=(weight(20), pause()))
 
@@ -422,6 +423,18 @@ def test_any_other_failure_to_create_is_reported_and_tried_again() -> None:
     assert plan.requeue_at > NOW
 
 
+def test_a_revision_that_cannot_be_created_does_not_look_healthy_to_clients() -> None:
+    """Argo Rollouts calls the generation observed here, while the phase is still about the revision before."""
+    world = promoted()
+    world.set_image("v2")
+    name = f"{NAME}-{hash_for('v2')}"
+    world.create_failure = CreateFailure(name=name, message="exceeded quota")
+    world.step()
+    assert phase_and_message(world.rollout) == ("Progressing", "waiting for rollout spec update to be observed")
+    world.create_failure = None
+    world.run_to_phase("Paused")
+
+
 def test_quantities_in_another_notation_make_no_new_revision() -> None:
     resources = {"limits": {"cpu": "2000m", "memory": "1024Mi"}}
     same = {"limits": {"cpu": 2, "memory": "1Gi"}}
@@ -504,6 +517,16 @@ def test_size_and_template_changed_together_create_the_replica_set_first() -> No
     assert "SkipSteps" not in world.event_reasons()
     world.run_to_phase("Paused")
     assert world.shape() == "10/3"
+
+
+def test_a_changed_template_is_not_called_observed_because_its_size_was_followed_first() -> None:
+    """A client would see the phase of the revision before as that of the new one, and call it healthy."""
+    world = promoted()
+    world.change_spec(replicas=8, template=template("v2"))
+    world.step()
+    world.step()
+    assert phase_and_message(world.rollout) == ("Progressing", "waiting for rollout spec update to be observed")
+    world.run_to_phase("Paused")
 
 
 def test_the_status_of_an_unchanged_rollout_is_not_written() -> None:

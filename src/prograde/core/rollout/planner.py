@@ -44,7 +44,7 @@ from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft, Stage
 from prograde.core.rollout.replicasets import by_age, find_by_hash, hash_of
 from prograde.core.rollout.snapshot import CreateFailure, RolloutSnapshot
-from prograde.core.rollout.status import conditions_only, finish, settle_pause, with_phase
+from prograde.core.rollout.status import finish, settle_pause, with_phase
 from prograde.core.rollout.unsupported import unsupported_field
 
 __all__ = ["plan_rollout"]
@@ -170,7 +170,8 @@ def _after_failed_create(context: RolloutContext, draft: Draft, failure: CreateF
     message = f"Failed to create new replica set {go_quote(failure.name)}: {failure.message}"
     reason = names.REASON_REPLICA_SET_CREATE_ERROR
     failed = condition(names.CONDITION_PROGRESSING, names.CONDITION_FALSE, reason, message, context.stamp)
-    status = conditions_only(context, set_condition(old.conditions, failed))
+    # Not observed: the phase is about the revision before, and clients would take that one's health for this one's.
+    status = msgspec.structs.replace(old, conditions=set_condition(old.conditions, failed))
     draft.warn(reason, message)
     draft.look_again(context.now + CREATE_RETRY)
     draft.wait(

@@ -25,7 +25,6 @@ from prograde.core.rollout.replicasets import count_actual, count_available, cou
 __all__ = [
     "base_status",
     "compute_phase",
-    "conditions_only",
     "differ_in_counts_only",
     "finish",
     "is_generation_observed",
@@ -110,9 +109,13 @@ def finish(context: RolloutContext, draft: Draft, status: RolloutStatus, *, is_s
     """
     old = context.status
     workload_generation = context.rollout.metadata.annotations.get(names.WORKLOAD_GENERATION_ANNOTATION, "")
+    generation = str(context.rollout.metadata.generation)
+    if is_scaling and (context.is_template_changed or context.are_steps_changed):
+        # The phase is still about the revision before. Called observed, it would tell clients that this one is healthy.
+        generation = old.observed_generation
     status = msgspec.structs.replace(
         status,
-        observed_generation=str(context.rollout.metadata.generation),
+        observed_generation=generation,
         workload_observed_generation=workload_generation if context.spec.workload_ref is not None else "",
         restarted_at=draft.restarted_at or status.restarted_at,
     )
@@ -187,10 +190,10 @@ def settle_pause(context: RolloutContext) -> RolloutStatus:
     settled = conditions.settle_pause(context.rollout, context.stamp)
     if settled is context.status.conditions:
         return context.status
-    return conditions_only(context, settled)
+    return _conditions_only(context, settled)
 
 
-def conditions_only(context: RolloutContext, changed: tuple[Condition, ...]) -> RolloutStatus:
+def _conditions_only(context: RolloutContext, changed: tuple[Condition, ...]) -> RolloutStatus:
     """Return the persisted status with other conditions and what follows from them alone."""
     status = msgspec.structs.replace(
         context.status, conditions=changed, observed_generation=str(context.rollout.metadata.generation)

@@ -204,6 +204,10 @@ def bind(verbs: Verbs, kind: Kind, entry: Entry, binding: Object, options: Write
     if not node:
         cause = Cause("FieldValueRequired", "Required value", "target.name")
         raise StatusError.invalid("", "Binding", name, [cause])
+    uid = (binding.get("metadata") or {}).get("uid")
+    if uid and uid != metadata["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
+        raise StatusError.conflict("", "pods/binding", name, why)
     if "deletionTimestamp" in metadata:
         raise StatusError.conflict(
             "", "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host"

@@ -12,28 +12,7 @@ from prograde.core.plan import (
     PatchService,
     Plan,
     ReleaseReplicaSet,
-    merge_patch,
 )
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "patch"),
-    [
-        pytest.param({}, {}, {}, id="nothing"),
-        pytest.param({"a": 1}, {"a": 1}, {}, id="the same"),
-        pytest.param({"a": 1}, {"a": 2}, {"a": 2}, id="changed"),
-        pytest.param({"a": 1}, {}, {"a": None}, id="gone"),
-        pytest.param({}, {"a": {"b": 1}}, {"a": {"b": 1}}, id="new object"),
-        pytest.param({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, {"a": {"c": None}}, id="gone within an object"),
-        pytest.param({"a": {"b": 1}}, {"a": {"b": 1}}, {}, id="the same object"),
-        pytest.param({"a": [1, 2]}, {"a": [2]}, {"a": [2]}, id="lists are replaced whole"),
-        pytest.param({"a": 1}, {"a": True}, {"a": True}, id="one is not true"),
-        pytest.param({"a": {"b": 1}}, {"a": 1}, {"a": 1}, id="another type"),
-        pytest.param({"a": None}, {}, {}, id="null is as good as gone"),
-    ],
-)
-def test_a_merge_patch_holds_what_differs(old: dict, new: dict, patch: dict) -> None:  # type: ignore[type-arg]
-    assert merge_patch(old, new) == patch
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prograde.api.jsonvalues import json_equal
 from prograde.kube.patches import (
     JSON_PATCH_OPERATIONS_MAX,
     PatchError,
-    json_equal,
     json_patch,
     merge_patch,
-    merge_patch_between,
     strategic_merge_patch,
 )
 
@@ -133,36 +132,11 @@ def test_merge_patch_follows_the_table_of_the_standard(document: Any, patch: Any
 
 
 @given(objects, objects)
-def test_the_patch_between_two_documents_leads_from_one_to_the_other(old: Any, new: Any) -> None:
-    assert json_equal(merge_patch(old, merge_patch_between(old, new)), new)
-
-
-@given(objects)
-def test_there_is_no_patch_between_equal_documents(document: Any) -> None:
-    assert merge_patch_between(document, copy.deepcopy(document)) == {}
-
-
-@given(objects, objects)
 def test_merging_is_idempotent_and_leaves_its_inputs_alone(document: Any, patch: Any) -> None:
     before = copy.deepcopy((document, patch))
     once = merge_patch(document, patch)
     assert json_equal(merge_patch(once, patch), once)
     assert (document, patch) == before
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ({"a": 1, "b": {"c": 1, "d": 2}}, {"a": 1, "b": {"c": 1, "d": 3}}, {"b": {"d": 3}}),
-        ({"a": [1, 2]}, {"a": [1]}, {"a": [1]}),
-        ({"a": 1}, {}, {"a": None}),
-        ({"a": True}, {"a": 1}, {"a": 1}),
-        ({"a": "x"}, {"a": {"b": 1}}, {"a": {"b": 1}}),
-        ({"a": {"b": 1}}, {"a": {}}, {"a": {"b": None}}),
-    ],
-)
-def test_the_patch_between_two_documents_holds_only_what_changed(old: Any, new: Any, expected: Any) -> None:
-    assert merge_patch_between(old, new) == expected
 
 
 # ----------------------------------------------------------------------------------------------- strategic merge

@@ -5,7 +5,6 @@ Only pods are not cached: a plan asks for them when it restarts or relabels some
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from prograde.api.analysis import AnalysisRun
 from prograde.api.experiment import Experiment
@@ -67,7 +66,7 @@ def rollout_of(obj: ApiObject) -> NamespacedName | None:
     return NamespacedName(obj.metadata.namespace, owner.name)
 
 
-def snapshot_of(caches: Caches, key: NamespacedName, resync_period: timedelta) -> RolloutSnapshot | None:
+def snapshot_of(caches: Caches, key: NamespacedName) -> RolloutSnapshot | None:
     """Return what the caches hold about the Rollout `key`; None when they hold no such Rollout."""
     rollout = caches.rollouts.get(Key(*key))
     if rollout is None:
@@ -87,7 +86,6 @@ def snapshot_of(caches: Caches, key: NamespacedName, resync_period: timedelta) -
         services=services,
         analysis_runs=tuple(caches.analysis_runs.find("controller", uid)),
         experiments=tuple(caches.experiments.find("controller", uid)),
-        resync_period=resync_period,
     )
 
 

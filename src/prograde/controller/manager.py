@@ -93,7 +93,6 @@ class Controller:
             self._expectations,
             metrics,
             now=now,
-            resync_period=settings.resync_period,
             record=self._record,
         )
         services = ServiceReconciler(client, self.caches, self._rollout_queue.add)

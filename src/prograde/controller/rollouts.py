@@ -8,7 +8,7 @@ key ──▶ snapshot from the caches ──▶ plan (pure) ──▶ API calls
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -62,7 +62,6 @@ class RolloutReconciler:
         metrics: ControllerMetrics,
         *,
         now: Callable[[], datetime],
-        resync_period: timedelta,
         record: Callable[[Rollout, Event], None],
     ) -> None:
         self._client = client
@@ -70,7 +69,6 @@ class RolloutReconciler:
         self._expectations = expectations
         self._metrics = metrics
         self._now = now
-        self._resync_period = resync_period
         self._record = record
         self._applier = Applier(client, expectations, record)
         self._held_since: dict[NamespacedName, float] = {}
@@ -84,7 +82,7 @@ class RolloutReconciler:
             return Result.after(STALE_CACHE_SECONDS)
         if self._is_unreadable(key):
             return Result.done()
-        snapshot = snapshot_of(self._caches, key, self._resync_period)
+        snapshot = snapshot_of(self._caches, key)
         if snapshot is None:
             self._expectations.forget(key)
             self._held_since.pop(key, None)

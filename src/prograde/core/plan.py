@@ -45,7 +45,6 @@ __all__ = [
     "TerminateExperiment",
     "Wait",
     "WaitReason",
-    "merge_patch",
 ]
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
@@ -341,23 +340,3 @@ class Plan(msgspec.Struct, Generic[StatusT], frozen=True, kw_only=True):
     def writes_nothing(self) -> bool:
         """True when carrying out this plan would change nothing in the cluster."""
         return not self.groups and self.status is None and not self.events and not self.wants_pods
-
-
-def merge_patch(old: JsonObject, new: JsonObject) -> JsonObject:
-    """Return the JSON merge patch that turns `old` into `new`: changed members only, vanished ones as null.
-
-    Lists are replaced whole, as merge patches do. An empty result means that nothing differs. Nulls inside `new` mean
-    "absent", because a merge patch cannot say anything else.
-    """
-    patch: JsonObject = {}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, dict) and isinstance(before, dict):
-            if inner := merge_patch(before, value):
-                patch[key] = inner
-        elif value != before or type(value) is not type(before):
-            patch[key] = value
-    for key, before in old.items():
-        if key not in new and before is not None:
-            patch[key] = None
-    return patch

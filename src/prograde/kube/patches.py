@@ -1,24 +1,22 @@
 """The three ways Kubernetes patches a JSON document: JSON Patch, JSON Merge Patch and strategic merge patch.
 
 All functions are pure. Inputs are never changed; a result may share its untouched parts with the inputs, so whoever
-wants to change a result in place copies it first. Numbers compare by value and never equal a boolean.
-
-`merge_patch_between` is the way back: the smallest merge patch that turns one document into another. The controller
-sends it as its status writes.
+wants to change a result in place copies it first. The way back, from two documents to a patch, is
+`prograde.api.jsonvalues.merge_patch_between`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
+
+from prograde.api.jsonvalues import json_equal
 
 __all__ = [
     "BUILTIN_MERGE_KEYS",
     "JSON_PATCH_OPERATIONS_MAX",
     "MERGE_SET",
     "PatchError",
-    "json_equal",
     "json_patch",
     "merge_patch",
-    "merge_patch_between",
     "strategic_merge_patch",
 ]
 
@@ -74,19 +72,6 @@ class PatchError(Exception):
         super().__init__(message)
         self.message = message
         self.kind: PatchFailure = kind
-
-
-def json_equal(left: Any, right: Any) -> bool:
-    """Compare two JSON values: 1 equals 1.0, but true does not equal 1."""
-    if isinstance(left, dict):
-        return (
-            isinstance(right, dict)
-            and left.keys() == right.keys()
-            and all(json_equal(value, right[key]) for key, value in left.items())
-        )
-    if isinstance(left, list):
-        return isinstance(right, list) and len(left) == len(right) and all(map(json_equal, left, right))
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
 # ---------------------------------------------------------------------------------------------- JSON Patch (RFC 6902)
@@ -243,22 +228,6 @@ def merge_patch(document: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
-
-
-def merge_patch_between(old: Any, new: Any) -> Any:
-    """Return the smallest merge patch that turns `old` into `new`, ``{}`` when they are equal.
-
-    A merge patch cannot say "set to null": a null inside an object of `new` comes out as an absent member.
-    """
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return new
-    patch: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        if key not in old:
-            patch[key] = value
-        elif not json_equal(old[key], value):
-            patch[key] = merge_patch_between(old[key], value)
-    return patch
 
 
 # --------------------------------------------------------------------------------------------- strategic merge patch

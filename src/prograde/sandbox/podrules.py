@@ -7,10 +7,10 @@ for a pod and for the template of a workload, whose field paths begin with ``spe
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from prograde.api.jsonvalues import json_equal
 from prograde.api.podtemplate import default_pod
 from prograde.api.scalars import parse_quantity
 from prograde.api.syntax import dns_label_errors, env_name_errors, port_name_errors
-from prograde.kube.patches import json_equal
 from prograde.sandbox.causes import duplicate, forbidden, invalid, not_supported, required
 from prograde.sandbox.errors import Cause
 from prograde.sandbox.kinds import Object

@@ -7,8 +7,8 @@ the demands that the place makes.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from prograde.api.jsonvalues import json_equal
 from prograde.api.scalars import go_quote
-from prograde.kube.patches import json_equal
 from prograde.sandbox.causes import show_value
 from prograde.sandbox.formats import INTEGER_RANGES, STRING_FORMATS, compile_pattern
 from prograde.sandbox.schemawalk import Mismatch, Path, Walk, render_path, type_name

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from prograde.api.jsonvalues import json_equal
 from prograde.api.podtemplate import default_pod_template
-from prograde.kube.patches import json_equal
 from prograde.sandbox import crd, podrules, servicerules, workloadrules
 from prograde.sandbox.causes import forbidden, immutable, invalid, not_supported, required
 from prograde.sandbox.errors import Cause, StatusError

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prograde.kube.patches import json_equal
+from prograde.api.jsonvalues import json_equal
 from prograde.sandbox.causes import show_value
 from prograde.sandbox.errors import Cause
 from prograde.sandbox.kinds import Object

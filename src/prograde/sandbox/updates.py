@@ -6,6 +6,7 @@ and whether anything that counts has changed decides about generations, revision
 
 from typing import Any, Literal, TypeAlias
 
+from prograde.api.jsonvalues import json_equal
 from prograde.kube import patches
 from prograde.sandbox.errors import StatusError
 from prograde.sandbox.kinds import Kind, Object
@@ -82,8 +83,8 @@ def is_new_generation(kind: Kind, old: Object, obj: Object) -> bool:
     if kind.is_custom:
         ignored = {"metadata", "status"} if kind.has_status else {"metadata"}
         names = (set(old) | set(obj)) - ignored
-        return not all(patches.json_equal(old.get(name), obj.get(name)) for name in names)
-    return kind.has_generation and not patches.json_equal(old.get("spec"), obj.get("spec"))
+        return not all(json_equal(old.get(name), obj.get(name)) for name in names)
+    return kind.has_generation and not json_equal(old.get("spec"), obj.get("spec"))
 
 
 def is_same(old: Object, obj: Object) -> bool:
@@ -95,7 +96,7 @@ def is_same(old: Object, obj: Object) -> bool:
     before, after = _without_bookkeeping(old["metadata"]), _without_bookkeeping(obj["metadata"])
     if before != after:
         return False
-    return patches.json_equal({**old, "metadata": before}, {**obj, "metadata": after})
+    return json_equal({**old, "metadata": before}, {**obj, "metadata": after})
 
 
 def _without_bookkeeping(metadata: dict[str, Any]) -> dict[str, Any]:

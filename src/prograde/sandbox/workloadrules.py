@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
+from prograde.api.jsonvalues import json_equal
 from prograde.api.meta import LabelSelector
 from prograde.api.podtemplate import default_pod_template
 from prograde.api.scalars import scaled_value
 from prograde.api.selectors import InvalidSelector, compile_selector
-from prograde.kube.patches import json_equal
 from prograde.sandbox.causes import forbidden, immutable, invalid, not_supported, required
 from prograde.sandbox.errors import Cause
 from prograde.sandbox.kinds import Object

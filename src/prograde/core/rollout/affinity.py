@@ -6,10 +6,11 @@ leaves it where it is: taking it away would change the template of running pods.
 
 import msgspec
 
+from prograde.api.jsonvalues import merge_patch_between
 from prograde.api.podtemplate import is_injected_term, with_anti_affinity
 from prograde.api.rollout import AntiAffinity
 from prograde.api.workloads import ReplicaSet
-from prograde.core.plan import Json, JsonObject, merge_patch
+from prograde.core.plan import Json, JsonObject
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.replicasets import hash_of
@@ -34,7 +35,7 @@ def refresh(context: RolloutContext, draft: Draft, new: ReplicaSet) -> None:
     named = _named_hash(before)
     if named is not None and named != stable:
         after = _affinity(with_injected_term(context, new.spec.template))
-        draft.patch_replica_set(new, affinity=merge_patch(before, after))
+        draft.patch_replica_set(new, affinity=merge_patch_between(before, after))
 
 
 def _wanted(context: RolloutContext) -> AntiAffinity | None:

@@ -6,7 +6,6 @@ do comes back here as well (`create_failure`), because a failed create is a fact
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 import msgspec
 
@@ -15,10 +14,7 @@ from prograde.api.experiment import Experiment
 from prograde.api.rollout import Rollout
 from prograde.api.workloads import Pod, ReplicaSet, Service
 
-__all__ = ["RESYNC_PERIOD", "CreateFailure", "RolloutSnapshot"]
-
-RESYNC_PERIOD = timedelta(minutes=15)
-"""How often an unchanged Rollout is looked at anyway, unless configured otherwise."""
+__all__ = ["CreateFailure", "RolloutSnapshot"]
 
 
 class CreateFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,4 +43,3 @@ class RolloutSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     experiments: tuple[Experiment, ...] = ()
     """Those whose controller is this Rollout."""
     create_failure: CreateFailure | None = None
-    resync_period: timedelta = RESYNC_PERIOD

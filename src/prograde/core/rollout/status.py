@@ -12,11 +12,12 @@ controller means.
 import msgspec
 
 from prograde.api import defaults, names
+from prograde.api.jsonvalues import merge_patch_between
 from prograde.api.meta import Condition
 from prograde.api.rollout import BlueGreenStatus, CanaryStatus, PauseCondition, Rollout, RolloutStatus
 from prograde.api.scalars import parse_integer
 from prograde.api.selectors import format_selector
-from prograde.core.plan import JsonObject, merge_patch
+from prograde.core.plan import JsonObject
 from prograde.core.rollout import conditions, duration
 from prograde.core.rollout.context import RolloutContext, is_completed
 from prograde.core.rollout.draft import Draft
@@ -294,7 +295,7 @@ def _unfinished(rollout: Rollout) -> str:
 
 def status_patch(old: RolloutStatus, new: RolloutStatus) -> JsonObject:
     """Return the merge patch of the ``status`` sub-resource that turns `old` into `new`; empty if they are equal."""
-    patch = merge_patch(_as_json(old), _as_json(new))
+    patch = merge_patch_between(_as_json(old), _as_json(new))
     return {"status": patch} if patch else {}
 
 

@@ -37,6 +37,7 @@ class World:
         self._wrap = wrap
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._rival: asyncio.Task[None] | None = None
 
     # --- the controller -----------------------------------------------------------------------------------------------
 
@@ -60,6 +61,26 @@ class World:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def start_rival(self) -> None:
+        """Start a second controller beside the first: a leader that has not noticed yet that it leads no more."""
+        assert self._rival is None, "two rivals are more than the worst case"
+        self._rival = asyncio.create_task(self._run_controller(asyncio.Event()))
+
+    async def crash_rival(self) -> None:
+        """End the second controller at once."""
+        task, self._rival = self._rival, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def has_controller(self) -> bool:
+        return self._task is not None
+
+    @property
+    def has_rival(self) -> bool:
+        return self._rival is not None
+
     async def _run_controller(self, stop: asyncio.Event) -> None:
         rng = random.Random(1)
         transport = self._wrap(self.sandbox.transport("rollouts-controller"))
@@ -70,7 +91,7 @@ class World:
 
     # --- doing -------------------------------------------------------------------------------------------------------
 
-    def apply(self, manifest: str | Path | dict[str, Any]) -> None:
+    def apply(self, manifest: str | Path | dict[str, Any] | list[dict[str, Any]]) -> None:
         self.sandbox.apply(manifest.read_text() if isinstance(manifest, Path) else manifest)
 
     def patch(self, name: str, patch: dict[str, Any], subresource: str = "") -> None:
@@ -150,4 +171,5 @@ async def world(
         try:
             yield made
         finally:
+            await made.crash_rival()
             await made.stop_controller()

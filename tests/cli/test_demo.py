@@ -1,0 +1,65 @@
+"""The demo as a newcomer meets it: a process that plays its story, says what it kept, and ends."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+PROGRADE = str(Path(sys.executable).with_name("prograde"))
+
+
+def test_the_demo_tells_its_story_in_plain_lines_and_ends_well() -> None:
+    started = time.monotonic()
+    ran = subprocess.run([PROGRADE, "demo"], capture_output=True, text=True, timeout=90, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert time.monotonic() - started < 90
+    assert ran.stderr == ""
+    assert "\x1b" not in ran.stdout, "no colours and no redrawing where there is no terminal"
+    acts = ["prograde set image", "Paused", "prograde promote", "Healthy", "does-not-exist", "Degraded"]
+    acts += ["prograde abort", "prograde undo", "Healthy", "Summary"]
+    position = 0
+    for act in acts:
+        position = ran.stdout.index(act, position)
+    assert "Available pods never fell below 5 of 5" in ran.stdout
+    assert re.search(r"\d+ x patch rollouts/status", ran.stdout)
+
+
+def test_control_c_ends_the_demo_at_once() -> None:
+    process = subprocess.Popen([PROGRADE, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "Paused" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_a_kept_cluster_stays_up_and_can_be_used_until_control_c() -> None:
+    process = subprocess.Popen([PROGRADE, "demo", "--keep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    kubeconfig = ""
+    while not kubeconfig:
+        line = process.stdout.readline()
+        assert process.poll() is None
+        if "export KUBECONFIG=" in line:
+            kubeconfig = line.partition("KUBECONFIG=")[2].strip()
+    status = subprocess.run(
+        [PROGRADE, "--kubeconfig", kubeconfig, "status", "shop", "--watch=false"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (status.returncode, status.stdout) == (0, "Healthy\n")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+    assert not Path(kubeconfig).exists(), "nothing is left behind"

@@ -99,7 +99,7 @@ def _spec(rng: random.Random) -> Json:
     if rng.random() < 0.3:
         spec["progressDeadlineAbort"] = True
     if rng.random() < 0.3:
-        spec["revisionHistoryLimit"] = rng.choice((0, 1, 2))
+        spec["revisionHistoryLimit"] = rng.choice((2, 3))  # less is invalid with a scaleDownDelayRevisionLimit of 2
     if rng.random() < 0.2:
         spec["rollbackWindow"] = {"revisions": rng.choice((1, 2))}
     return spec

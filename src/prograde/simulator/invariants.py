@@ -272,6 +272,11 @@ class Invariants:
             self._report(known, f"{after} became stable, and not {new.status.current_pod_hash}")
         if not any(hash_of(each.current) == before for each in known.sets.values()):
             return  # the first revision is stable at once
+        if all(
+            each.spec.strategy.blue_green is not None and not each.status.blue_green.active_selector
+            for each in self._versions(known)
+        ):
+            return  # nothing has had the traffic yet
         if all(each.spec.paused for each in self._versions(known)):
             self._report(known, f"paused by the user, and {after} became stable instead of {before}")
         if old.status.abort and new.status.abort:

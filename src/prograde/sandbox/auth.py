@@ -18,6 +18,7 @@ import msgspec
 from prograde.api.manifests import ManifestError, load_documents
 from prograde.sandbox.errors import StatusError
 from prograde.sandbox.kinds import Kind, Object
+from prograde.sandbox.objectmeta import coerce_metadata
 from prograde.sandbox.verbs import json_time
 
 __all__ = ["ADMIN", "ANONYMOUS", "Authenticator", "InvalidUsers", "Rule", "User", "load_users", "review"]
@@ -148,9 +149,32 @@ def check_access(user: User, verb: str, kind: Kind, subresource: str, namespace:
     raise StatusError.forbidden(kind.group, kind.plural, name, why)
 
 
+class _Attributes(msgspec.Struct):
+    verb: str = ""
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+
+
+class _ReviewSpec(msgspec.Struct):
+    """The parts of the specs of all reviews that matter here; the wire's names."""
+
+    resourceAttributes: _Attributes | None = None  # noqa: N815
+    token: str = ""
+
+
 def review(kind: Kind, obj: Object, user: User, authenticator: Authenticator, now: Callable[[], datetime]) -> Object:
-    """Answer a review: the object that was sent, with its status."""
-    spec: dict[str, Any] = obj.get("spec") or {}
+    """Answer a review: the object that was sent, with its status.
+
+    Raises:
+        StatusError: 400, something in it has the wrong type.
+    """
+    coerce_metadata(obj, kind)
+    try:
+        spec = msgspec.convert(obj.get("spec") or {}, _ReviewSpec)
+    except msgspec.ValidationError as err:
+        message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: spec: {err}'
+        raise StatusError.bad_request(message) from err
     match kind.kind:
         case "SelfSubjectAccessReview" | "SubjectAccessReview":
             status = _access_status(spec, user)
@@ -159,18 +183,22 @@ def review(kind: Kind, obj: Object, user: User, authenticator: Authenticator, no
         case "SelfSubjectReview":
             status = {"userInfo": _user_info(user)}
         case _:
-            found = authenticator.user_of(spec.get("token", ""))
+            found = authenticator.user_of(spec.token)
             status = {"authenticated": True, "user": _user_info(found)} if found else {"user": {}}
             if found is None:
                 status["error"] = "the token is not known to this server"
-    metadata = {**(obj.get("metadata") or {}), "creationTimestamp": json_time(now())}
-    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec, "status": status}
+    metadata = {**obj["metadata"], "creationTimestamp": json_time(now())}
+    answer = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "status": status}
+    return {**answer, "spec": obj["spec"]} if obj.get("spec") else answer
 
 
 def token_request(obj: Object, token: str, now: datetime) -> Object:
     """Return a TokenRequest with the token that was made for it."""
-    spec = obj.get("spec") or {}
-    seconds = spec.get("expirationSeconds") or TOKEN_SECONDS
+    spec = obj.get("spec")
+    spec = spec if isinstance(spec, dict) else {}
+    seconds = spec.get("expirationSeconds")
+    if not isinstance(seconds, int) or seconds <= 0:
+        seconds = TOKEN_SECONDS
     return {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
@@ -180,15 +208,12 @@ def token_request(obj: Object, token: str, now: datetime) -> Object:
     }
 
 
-def _access_status(spec: Mapping[str, Any], user: User) -> dict[str, Any]:
-    attributes = spec.get("resourceAttributes")
-    if attributes is None:
+def _access_status(spec: _ReviewSpec, user: User) -> dict[str, Any]:
+    asked = spec.resourceAttributes
+    if asked is None:
         return {"allowed": True, "reason": "sandbox allows everything"}
-    group, resource = attributes.get("group", ""), attributes.get("resource", "")
-    if attributes.get("subresource"):
-        resource = f"{resource}/{attributes['subresource']}"
-    full = f"{resource}.{group}" if group not in ("", "*") else resource
-    if user.may(attributes.get("verb", ""), full):
+    resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
+    if user.may(asked.verb, f"{resource}.{asked.group}" if asked.group not in ("", "*") else resource):
         return {"allowed": True, "reason": "sandbox allows everything"}
     return {"allowed": False, "reason": f"the users file does not let {user.name} do this"}
 

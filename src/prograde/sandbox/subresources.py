@@ -6,7 +6,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,8 +23,55 @@ from prograde.sandbox.verbs import Verbs, WriteOptions, Written, json_time
 
 __all__ = ["SCALE_API_VERSION", "bind", "evict", "patch_scale", "scale_of", "update_scale"]
 
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+
 SCALE_API_VERSION = "autoscaling/v1"
 BUDGETS = ("policy", "poddisruptionbudgets")
+
+
+class _Meta(msgspec.Struct):
+    name: str | None = None
+    uid: str | None = None
+    resourceVersion: str | None = None  # noqa: N815  wire name
+
+
+class _ScaleSpec(msgspec.Struct):
+    replicas: int | None = None
+
+
+class _Scale(msgspec.Struct):
+    """The types of what a client may send; the object itself is kept beside it."""
+
+    kind: str | None = None
+    metadata: _Meta | None = None
+    spec: _ScaleSpec | None = None
+
+
+class _Eviction(msgspec.Struct):
+    metadata: _Meta | None = None
+    deleteOptions: dict[str, Any] | None = None  # noqa: N815
+
+
+class _Target(msgspec.Struct):
+    name: str | None = None
+
+
+class _Binding(msgspec.Struct):
+    metadata: _Meta | None = None
+    target: _Target | None = None
+
+
+def _typed(body: Object, kind: type[_Body]) -> _Body:
+    """Return `body` with its types checked.
+
+    Raises:
+        StatusError: 400.
+    """
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as err:
+        name = kind.__name__.removeprefix("_")
+        raise StatusError.bad_request(f"{name} cannot be handled as a {name}: {err}") from err
 
 
 # -- scale -------------------------------------------------------------------------------------------------------
@@ -52,22 +99,24 @@ def update_scale(verbs: Verbs, kind: Kind, entry: Entry, scale: Object, options:
     """Set the number of replicas that a Scale asks for; the result's object is the Scale afterwards."""
     assert kind.scale is not None, f"{kind.plural} have no scale"
     name = entry.obj["metadata"]["name"]
-    sent = scale.get("metadata") or {}
-    if scale.get("kind", "Scale") != "Scale":
-        why = f"the kind in the data ({scale['kind']}) does not match the expected kind (Scale)"
+    typed = _typed(scale, _Scale)
+    sent = typed.metadata or _Meta()
+    if typed.kind and typed.kind != "Scale":
+        raise StatusError.bad_request(f"the kind in the data ({typed.kind}) does not match the expected kind (Scale)")
+    if sent.name and sent.name != name:
+        why = f"the name of the object ({sent.name}) does not match the name on the URL ({name})"
         raise StatusError.bad_request(why)
-    if sent.get("name", name) != name:
-        why = f"the name of the object ({sent['name']}) does not match the name on the URL ({name})"
-        raise StatusError.bad_request(why)
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
-    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
-        shown = msgspec.json.encode(replicas).decode()
-        message = f"Invalid value: {shown}: must be greater than or equal to 0"
+    replicas = (typed.spec or _ScaleSpec()).replicas or 0
+    if replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
         cause = Cause("FieldValueInvalid", message, "spec.replicas")
         raise StatusError.invalid("autoscaling", "Scale", name, [cause])
     obj = with_value(object_as(entry, kind), parse_field_path(kind.scale.spec_replicas), replicas)
     metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
-    metadata |= {key: sent[key] for key in ("resourceVersion", "uid") if sent.get(key)}
+    if sent.resourceVersion:
+        metadata["resourceVersion"] = sent.resourceVersion
+    if sent.uid:
+        metadata["uid"] = sent.uid
     obj["metadata"] = metadata
     namespace = metadata.get("namespace", "")
     written = verbs.update(kind, namespace, name, obj, options, subresource="scale")
@@ -113,11 +162,11 @@ def evict(verbs: Verbs, kind: Kind, entry: Entry, eviction: Object, options: Wri
         StatusError: 429, the budget is used up; 500, two budgets cover the pod.
     """
     name = entry.obj["metadata"]["name"]
-    sent = (eviction.get("metadata") or {}).get("name", name)
-    if sent != name:
-        raise StatusError.bad_request(f"name in URL does not match name in Eviction object: {sent}")
-    body = eviction.get("deleteOptions")
-    asked = parse_delete_options(body if isinstance(body, dict) else {}, {})
+    typed = _typed(eviction, _Eviction)
+    sent = typed.metadata or _Meta()
+    if sent.name and sent.name != name:
+        raise StatusError.bad_request(f"name in URL does not match name in Eviction object: {sent.name}")
+    asked = parse_delete_options(typed.deleteOptions or {}, {})
     is_dry_run = options.is_dry_run or asked.is_dry_run
     budget = _budget_of(verbs, entry.obj)
     if budget is not None and not _is_past_budgets(entry.obj):
@@ -200,11 +249,12 @@ def bind(verbs: Verbs, kind: Kind, entry: Entry, binding: Object, options: Write
         StatusError: 409, the pod has a node already or is being deleted.
     """
     metadata = entry.obj["metadata"]
-    name, node = metadata["name"], (binding.get("target") or {}).get("name", "")
+    typed = _typed(binding, _Binding)
+    name, node = metadata["name"], (typed.target or _Target()).name
     if not node:
         cause = Cause("FieldValueRequired", "Required value", "target.name")
         raise StatusError.invalid("", "Binding", name, [cause])
-    uid = (binding.get("metadata") or {}).get("uid")
+    uid = (typed.metadata or _Meta()).uid
     if uid and uid != metadata["uid"]:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
         raise StatusError.conflict("", "pods/binding", name, why)

@@ -68,7 +68,7 @@ def test_a_wrong_number_of_arguments_prints_the_usage_to_stderr(run_it: Run, arg
 def test_a_group_without_command_prints_its_usage_to_stderr(run_it: Run) -> None:
     code, out, err = run_it()
     assert (code, out) == (1, "")
-    assert "Usage:\n  root COMMAND\n  root [command]\n" in err
+    assert "Usage:\n  root COMMAND [flags]\n  root [command]\n" in err
     assert "Available Commands:\n  foo  Do foo\n" in err
     assert "hidden" not in err
 

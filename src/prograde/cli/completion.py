@@ -11,8 +11,8 @@ from enum import IntFlag
 
 import click
 
-from prograde.cli.flags import ConnectionFlags, connection_flags, connection_of
-from prograde.cli.framework import CliError, KubectlGroup, command
+from prograde.cli.flags import ConnectionFlags, ConnectionOption, connection_flags, connection_of
+from prograde.cli.framework import TRUE_WORDS, CliError, KubectlGroup, command
 
 __all__ = ["Directive", "candidates", "complete", "completion"]
 
@@ -145,8 +145,7 @@ def candidates(
             skip_value = False
         elif word.startswith("-"):
             skip_value = _takes_next_word(at, ctx, word)
-            if word in ("-n", "--namespace") and index + 1 < len(before):
-                connection.namespace = before[index + 1]
+            _note(connection, root, word, before[index + 1] if skip_value and index + 1 < len(before) else None)
         elif isinstance(at, KubectlGroup) and (child := at.get_command(ctx, word)) is not None:
             at = child
             path.append(child.name or word)
@@ -167,6 +166,20 @@ def candidates(
     if tuple(path) in _ROLLOUT_COMMANDS and positional == 0:
         return _rollout_names(partial, connection)
     return [], Directive.NO_FILE_COMPLETION
+
+
+def _note(connection: ConnectionFlags, root: KubectlGroup, word: str, following: str | None) -> None:
+    """Take a connection flag into account: names are completed from the cluster that the command will talk to."""
+    name, equals, value = word.partition("=")
+    for param in root.params:
+        if not isinstance(param, ConnectionOption) or name not in param.opts:
+            continue
+        field = (param.name or "").removeprefix("connection_")
+        given = value if equals else following
+        if isinstance(getattr(connection, field), str) and given is not None:
+            setattr(connection, field, given)
+        elif param.is_flag:
+            setattr(connection, field, not equals or value in TRUE_WORDS)
 
 
 def _takes_next_word(at: click.Command, ctx: click.Context, word: str) -> bool:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -33,6 +34,10 @@ __all__ = [
     "raise_as_cli_error",
     "stop_on_signals",
 ]
+
+
+RETRIES: Final = 2
+"""Enough for a connection that breaks; a person should not wait for a server that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ async def connect(flags: ConnectionFlags) -> AsyncIterator[Session]:
     transport = HttpTransport(config, user_agent=f"prograde/{__version__}", **limits)
     try:
         # A person or a script makes a handful of requests; throttling them only costs time.
-        yield Session(Client(transport, qps=0), config.namespace)
+        yield Session(Client(transport, qps=0, retries=RETRIES), config.namespace)
     finally:
         await transport.close()
 
@@ -141,6 +146,8 @@ def raise_as_cli_error(*more: type[Exception]) -> Iterator[None]:
     expected: tuple[type[Exception], ...] = (CliError, KubeError, OSError, *more)
     try:
         yield
+    except BrokenPipeError:
+        raise  # our own stdout: transports wrap what happens to their connections
     except expected as err:
         raise _as_cli_error(err) from err
     except BaseExceptionGroup as group:
@@ -148,7 +155,8 @@ def raise_as_cli_error(*more: type[Exception]) -> Iterator[None]:
         known, bugs = group.split(expected)
         if known is None or bugs is not None:
             raise
-        raise _as_cli_error(_first_leaf(known)) from group
+        first = _first_leaf(known)
+        raise first if isinstance(first, BrokenPipeError) else _as_cli_error(first) from group
 
 
 def _as_cli_error(err: BaseException) -> CliError:

@@ -8,7 +8,6 @@ import asyncio
 import os
 import random
 import socket
-import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from prograde import __version__
 from prograde.api.scalars import parse_duration
 from prograde.cli.connect import connection_config, raise_as_cli_error, stop_on_signals
 from prograde.cli.flags import connection_flags, connection_of
-from prograde.cli.framework import CliError, command
+from prograde.cli.framework import CliError, command, flag
 from prograde.controller.manager import run_controller
 from prograde.controller.settings import DEFAULT_NAMESPACE, ControllerSettings
 from prograde.kube.client import Client
@@ -38,6 +37,9 @@ __all__ = ["controller"]
 NAMESPACES: Final = Resource(plural="namespaces", kind="Namespace", namespaced=False)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+_PORT: Final = click.IntRange(0, 65535)
+_COUNT: Final = click.IntRange(min=1)
 
 _IDLE_FLAGS: Final[Sequence[tuple[str, Any, str]]] = (
     ("--experiment-threads", 10, "Number of workers for Experiments"),
@@ -58,22 +60,16 @@ _IDLE_FLAGS: Final[Sequence[tuple[str, Any, str]]] = (
     ("--traefik-api-version", "traefik.io/v1alpha1", "API version of Traefik"),
     ("--appmesh-crd-version", "v1beta2", "API version of App Mesh"),
     ("--self-service-notification-enabled", False, "Let namespaces configure their own notifications"),
-    ("--controllers", "", "Controllers to run; all by default"),
     ("--enable-pprof-address", "", "Address of a Go profiling server; there is none in Python"),
 )
 """Flags of the reference for what is not part of this version: name, default, help."""
-
-
-def _boolean(name: str, default: bool, text: str) -> Callable[[_F], _F]:
-    """Return a flag that takes ``--x`` as well as ``--x=false``."""
-    return click.option(name, type=click.BOOL, is_flag=False, flag_value="true", default=default, metavar="", help=text)
 
 
 def _idle_flags(function: _F) -> _F:
     for name, default, text in reversed(_IDLE_FLAGS):
         shown = f"{text} (not part of this version yet)"
         if isinstance(default, bool):
-            function = _boolean(name, default, shown)(function)
+            function = flag(name, default=default, help=shown)(function)
         elif isinstance(default, tuple):
             function = click.option(name, default=default, multiple=True, help=shown)(function)
         else:
@@ -91,23 +87,30 @@ def _idle_flags(function: _F) -> _F:
         "# Run against one namespace, without leader election\n"
         "prograde controller --namespaced -n shop --leader-elect=false"
     ),
+    renamed_flags={"--metricsport": "--metricsPort", "--alb-verify-weight": "--aws-verify-target-group"},
 )
-@click.option("--rollout-resync", default=900, help="Seconds after which every Rollout is looked at again")
-@_boolean("--namespaced", False, "Watch only one namespace, that of -n or of the context")
+@click.option(
+    "--rollout-resync",
+    type=click.IntRange(min=0),
+    default=900,
+    help="Seconds between looks at every Rollout",
+)
+@flag("--namespaced", help="Watch only one namespace, that of -n or of the context")
 @click.option("--instance-id", default="", help="Only look after objects with this controller-instance-id label")
 @click.option("--logformat", default="", help="Form of log lines: text or json")
-@click.option("--metricsPort", "--metricsport", "metrics_port", default=8090, help="Port of /metrics")
-@click.option("--healthzPort", "healthz_port", default=8080, help="Port of /healthz")
+@click.option("--metricsPort", "metrics_port", type=_PORT, default=8090, help="Port of /metrics")
+@click.option("--healthzPort", "healthz_port", type=_PORT, default=8080, help="Port of /healthz")
 @click.option("--address", default="", help="Address of /metrics and /healthz; all inside a pod, else only loopback")
-@click.option("--qps", default=40.0, help="Requests per second to the API server")
-@click.option("--burst", default=80, help="Requests that may exceed the rate at once")
-@click.option("--rollout-threads", default=10, help="Number of workers for Rollouts")
-@click.option("--service-threads", default=10, help="Number of workers for Services")
-@_boolean("--leader-elect", True, "Elect a leader, so that several replicas can stand by")
+@click.option("--qps", type=click.FloatRange(min=0), default=40.0, help="Requests per second to the API server")
+@click.option("--burst", type=_COUNT, default=80, help="Requests that may exceed the rate at once")
+@click.option("--rollout-threads", type=_COUNT, default=10, help="Number of workers for Rollouts")
+@click.option("--service-threads", type=_COUNT, default=10, help="Number of workers for Services")
+@flag("--leader-elect", default=True, help="Elect a leader, so that several replicas can stand by")
 @click.option("--leader-election-lease-duration", default="15s", metavar="duration", help="How long a lease is valid")
 @click.option("--leader-election-renew-deadline", default="10s", metavar="duration", help="When a leader gives up")
 @click.option("--leader-election-retry-period", default="2s", metavar="duration", help="Pause between tries")
-@click.option("--version", "shows_version", is_flag=True, help="Print the version and exit")
+@flag("--version", "shows_version", help="Print the version and exit")
+@click.option("--controllers", default="", help="Controllers to run, separated by commas; all by default")
 @_idle_flags
 @connection_flags
 @click.pass_context
@@ -131,6 +134,7 @@ def controller(
     leader_election_renew_deadline: str,
     leader_election_retry_period: str,
     shows_version: bool,
+    controllers: str,
     **idle: Any,
 ) -> None:
     if shows_version:
@@ -141,8 +145,8 @@ def controller(
         set_up_logging(parse_level(flags.loglevel), _log_form(logformat))
     except ValueError as err:
         raise CliError(str(err)) from err
-    _warn_of_deprecated(sys.argv)
     _warn_of_idle(ctx, idle)
+    _check_controllers(controllers)
     with raise_as_cli_error():
         config = connection_config(flags, os.environ)
         settings = ControllerSettings(
@@ -237,9 +241,16 @@ def _duration(flag: str, text: str) -> timedelta:
         raise CliError(f'invalid argument "{text}" for "{flag}" flag: {err}') from err
 
 
-def _warn_of_deprecated(arguments: Sequence[str]) -> None:
-    if any(argument.split("=")[0] == "--metricsport" for argument in arguments):
-        click.echo("Flag --metricsport has been deprecated, use --metricsPort instead", err=True)
+def _check_controllers(text: str) -> None:
+    """Refuse to be only a part of the controller: running all of it instead would act where nobody asked it to.
+
+    Raises:
+        CliError: `text` is not empty.
+    """
+    for name in filter(None, text.split(",")):
+        if name == "analysis":
+            raise CliError("--controllers: the AnalysisRun controller is not part of this version yet")
+        raise CliError(f"unsupported controller: {name}")
 
 
 def _warn_of_idle(ctx: click.Context, idle: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ def _details(wait: Wait, now: datetime) -> list[str]:
     rows = [("reason", wait.reason.value), ("object", wait.object), ("field", wait.field)]
     rows.append(("since", _when(wait.since, now) if wait.since else ""))
     rows.append(("until", _when(wait.until, now) if wait.until else ""))
-    rows.append(("to go on", wait.remedy))
+    rows.append(("remedy", wait.remedy))
     return [f"  {label + ':':<10}{text}" for label, text in rows if text]
 
 

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from prograde.cli.framework import CliError, flag
+
 __all__ = ["ConnectionFlags", "connection_flags", "connection_of"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -52,8 +54,20 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     flags = connection_of(ctx)
     name = param.name
     assert name is not None
+    if name == "connection_loglevel" and value != "info":
+        _check_level(value)
     if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None):
         setattr(flags, name.removeprefix("connection_"), value)
+
+
+def _check_level(text: str) -> None:
+    # Imported late: most commands are run without the flag, and help texts should not wait for it.
+    from prograde.telemetry.logs import parse_level
+
+    try:
+        parse_level(text)
+    except ValueError as err:
+        raise CliError(str(err)) from err
 
 
 _FLAGS: tuple[tuple[tuple[str, ...], str, dict[str, Any]], ...] = (
@@ -94,9 +108,11 @@ _FLAGS: tuple[tuple[tuple[str, ...], str, dict[str, Any]], ...] = (
 
 def connection_flags(function: _F) -> _F:
     """Add the flags of `ConnectionFlags` to a command; the command reads them with `connection_of`."""
-    for names, text, attributes in reversed(_FLAGS):
+    for names, text, given in reversed(_FLAGS):
+        attributes = dict(given)
         *spellings, target = names
-        option = click.option(
+        add = flag if attributes.pop("is_flag", False) else click.option
+        option = add(
             *spellings,
             f"connection_{target}",
             cls=ConnectionOption,

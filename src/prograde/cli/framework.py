@@ -5,21 +5,33 @@ Scripts and people match the form of help texts and errors of kubectl plugins, s
 - help has the blocks Usage, Aliases, Examples, Available Commands, Flags and Global Flags;
 - the connection flags may stand before or after the name of the command;
 - a wrong number of arguments prints the usage to stderr, any other failure one line ``Error: …``; both exit with 1;
+- boolean flags take ``--watch`` as well as ``--watch=false``;
 - commands are imported when they run, so that ``--help`` and shell completion answer at once.
 """
 
 import importlib
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import click
-from click.types import BoolParamType
 
-__all__ = ["CliError", "Entry", "KubectlCommand", "KubectlGroup", "command", "run"]
+__all__ = ["PLUGIN_NAME", "TRUE_WORDS", "CliError", "Entry", "KubectlCommand", "KubectlGroup", "command", "flag", "run"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+PLUGIN_NAME: Final = "kubectl-argo-rollouts"
+"""The name under which kubectl finds us, as ``kubectl argo rollouts``."""
+
+TRUE_WORDS = ("1", "t", "T", "TRUE", "true", "True")
+FALSE_WORDS = ("0", "f", "F", "FALSE", "false", "False")
+
+_OFF = ":off"
+"""Ends the inner name of a boolean flag's negative form; with the colon nobody uses it by accident."""
 
 
 class CliError(Exception):
@@ -52,6 +64,7 @@ class _KubectlHelp(click.Command):
     usage_lines: Sequence[str] = ()
     aliases: Sequence[str] = ()
     examples: str = ""
+    renamed_flags: Mapping[str, str] = MappingProxyType({})
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         option = super().get_help_option(ctx)
@@ -72,7 +85,7 @@ class _KubectlHelp(click.Command):
         if self.aliases:
             blocks.append(f"Aliases:\n  {', '.join([self.name or '', *self.aliases])}")
         if self.examples:
-            blocks.append("Examples:\n" + self.examples.strip("\n"))
+            blocks.append("Examples:\n" + _as_called(self.examples.strip("\n"), ctx))
         blocks.extend(self._command_blocks(ctx))
         local, connection = _split_flags(self.get_params(ctx))
         if local:
@@ -81,8 +94,12 @@ class _KubectlHelp(click.Command):
             blocks.append("Global Flags:\n" + _flag_table(connection))
         return "\n\n".join(blocks)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        current = [_current_flag(word, self.renamed_flags) for word in args]
+        return super().parse_args(ctx, _spell_out_booleans(self, ctx, current))
+
     def _usages(self, ctx: click.Context) -> list[str]:
-        return [f"{_path_of(ctx)} {line}".strip() for line in (self.usage_lines or ["[flags]"])]
+        return [f"{_path_of(ctx)} {line}".strip() for line in self.usage_lines]
 
     def _command_blocks(self, ctx: click.Context) -> list[str]:
         return []
@@ -99,7 +116,7 @@ class KubectlCommand(_KubectlHelp, click.Command):
                 raise WrongArguments(err.format_message(), ctx) from err
             raise
         except (click.NoSuchOption, click.BadOptionUsage, click.BadParameter):
-            raise
+            raise  # these are about flags
         except click.UsageError as err:
             raise WrongArguments(err.format_message(), ctx) from err
 
@@ -111,7 +128,7 @@ class KubectlGroup(_KubectlHelp, click.Group):
     """
 
     def __init__(self, name: str, entries: Mapping[str, Entry], **attributes: Any) -> None:
-        usage_lines = attributes.pop("usage_lines", ("COMMAND", "[command]"))
+        usage_lines = attributes.pop("usage_lines", ("COMMAND [flags]", "[command]"))
         examples = attributes.pop("examples", "")
         super().__init__(name=name, no_args_is_help=False, invoke_without_command=True, **attributes)
         self.entries = entries
@@ -160,20 +177,31 @@ def command(
     text: str,
     examples: str = "",
     aliases: Sequence[str] = (),
+    renamed_flags: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Callable[..., Any]], KubectlCommand]:
     """Return a decorator like `click.command` for a `KubectlCommand`.
 
     `text` opens the help; `usage` is what follows the command's own name in the usage block, a string per line.
+    Examples are written for `prograde` and show ``kubectl argo rollouts`` where that was called. `renamed_flags` are
+    old spellings that are still taken, with a notice on stderr, and the new ones.
     """
 
     def decorate(function: Callable[..., Any]) -> KubectlCommand:
         made = click.command(name, cls=KubectlCommand, help=text)(function)
-        made.usage_lines = [usage] if isinstance(usage, str) else usage
+        lines = [usage] if isinstance(usage, str) else usage
+        made.usage_lines = [line if "[flags]" in line else f"{line} [flags]" for line in lines]
         made.examples = examples
         made.aliases = aliases
+        made.renamed_flags = renamed_flags
         return made
 
     return decorate
+
+
+def flag(*names: str, default: bool = False, **attributes: Any) -> Callable[[_F], _F]:
+    """Return a decorator that adds a boolean flag, which may be given as ``--x``, ``--x=true`` and ``--x=false``."""
+    spellings = [f"{name}/{name}{_OFF}" if name.startswith("--") else name for name in names]
+    return click.option(*spellings, default=default, **attributes)
 
 
 def run(root: click.Command, arguments: Sequence[str], program: str) -> int:
@@ -185,8 +213,10 @@ def run(root: click.Command, arguments: Sequence[str], program: str) -> int:
         return 1
     except click.NoSuchOption as err:
         return _fail(_unknown_flag(err))
-    except click.UsageError as err:
-        return _fail(err.format_message())
+    except click.BadOptionUsage as err:
+        return _fail(_flag_without_value(err.option_name))
+    except click.BadParameter as err:
+        return _fail(_invalid_value(err))
     except click.ClickException as err:
         return _fail(err.format_message())
     except CliError as err:
@@ -194,10 +224,15 @@ def run(root: click.Command, arguments: Sequence[str], program: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough. Keep the interpreter from complaining at its exit.
-        sys.stdout = None
-        return 0
+        return _stop_writing()
     return result if isinstance(result, int) else 0
+
+
+def _stop_writing() -> int:
+    """Return the exit code for the case that the reader of a pipe (head, less) has seen enough."""
+    # What is still buffered has no reader either; without this the interpreter would complain at its exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _fail(message: str) -> int:
@@ -210,6 +245,66 @@ def _unknown_flag(err: click.NoSuchOption) -> str:
     if name.startswith("--"):
         return f"unknown flag: {name}"
     return f"unknown shorthand flag: '{name.lstrip('-')[:1]}' in {name}"
+
+
+def _flag_without_value(name: str) -> str:
+    if name.startswith("--"):
+        return f"flag needs an argument: {name}"
+    return f"flag needs an argument: '{name.lstrip('-')}' in {name}"
+
+
+def _invalid_value(err: click.BadParameter) -> str:
+    """Return the message in the words of kubectl; a text that names its flag itself is left alone."""
+    if not isinstance(err.param, click.Option) or "flag:" in err.message:
+        return err.message
+    return f'invalid argument for "{", ".join(sorted(err.param.opts, key=len))}" flag: {err.message.rstrip(".")}'
+
+
+def _current_flag(word: str, renamed: Mapping[str, str]) -> str:
+    name, equals, value = word.partition("=")
+    if name not in renamed:
+        return word
+    click.echo(f"Flag {name} has been deprecated, use {renamed[name]} instead", err=True)
+    return renamed[name] + equals + value
+
+
+def _spell_out_booleans(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
+    """Turn ``--watch=false`` into the words that click knows; click's own flags take no value.
+
+    Raises:
+        CliError: the value of a boolean flag is none.
+    """
+    options = {name: each for each in command.get_params(ctx) if isinstance(each, click.Option) for name in each.opts}
+    spelled: list[str] = []
+    is_value = False
+    for position, word in enumerate(args):
+        name, equals, value = word.partition("=")
+        option = options.get(name)
+        if is_value:
+            is_value = False
+        elif word == "--" or (isinstance(command, click.Group) and not word.startswith("-")):
+            return spelled + args[position:]
+        elif option is not None and not equals:
+            is_value = not option.is_flag and not option.count
+        elif option is not None and option.is_flag:
+            word = _spelled_out(option, value)
+        spelled.append(word)
+    return spelled
+
+
+def _spelled_out(option: click.Option, value: str) -> str:
+    names = ", ".join(sorted(option.opts, key=len))
+    if value in TRUE_WORDS:
+        return option.opts[-1]
+    if value in FALSE_WORDS and option.secondary_opts:
+        return option.secondary_opts[0]
+    raise CliError(f'invalid argument "{value}" for "{names}" flag: use true or false')
+
+
+def _as_called(examples: str, ctx: click.Context) -> str:
+    if ctx.find_root().info_name != PLUGIN_NAME:
+        return examples
+    return re.sub(r"\bprograde ", "kubectl argo rollouts ", examples)
 
 
 def _path_of(ctx: click.Context) -> str:
@@ -233,7 +328,7 @@ def _flag_table(options: Sequence[click.Option]) -> str:
         longest = max(option.opts, key=len)
         short = next((name for name in option.opts if len(name) == 2), "")
         head = f"  {short}, {longest}" if short else f"      {longest}"
-        kind = "" if option.is_flag or option.count or isinstance(option.type, BoolParamType) else _type_name(option)
+        kind = "" if option.is_flag or option.count else _type_name(option)
         rows.append((f"{head} {kind}".rstrip(), (option.help or "") + _default_of(option)))
     width = max(len(head) for head, _ in rows) + 3
     return "\n".join(f"{head:<{width}}{text}" for head, text in rows)

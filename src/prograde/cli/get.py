@@ -6,24 +6,21 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import click
 import msgspec
 
-from prograde.api.analysis import AnalysisRun
-from prograde.api.experiment import Experiment
-from prograde.api.workloads import Pod, ReplicaSet
 from prograde.cli.connect import Session, in_session, stop_on_signals
 from prograde.cli.flags import connection_flags
-from prograde.cli.framework import CliError, Entry, KubectlGroup, command
-from prograde.cli.observe import observe_rollout, read_rollout
+from prograde.cli.framework import Entry, KubectlGroup, command, flag
+from prograde.cli.observe import observe_experiment, observe_rollout, read_experiment, read_rollout
 from prograde.cli.tree import experiment_text, rollout_text
-from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS
-from prograde.dashboard.views import RolloutView, experiment_view
-from prograde.kube.errors import NotFound
+from prograde.dashboard.views import ExperimentView, RolloutView
 
 __all__ = ["get", "get_experiment", "get_rollout", "wants_colour"]
+
+V = TypeVar("V")
 
 REDRAW_SECONDS: Final = 0.2
 """No more redraws than five a second, however much happens: a person cannot read faster."""
@@ -53,8 +50,8 @@ def wants_colour(no_color: bool) -> bool:
     ),
 )
 @click.argument("name")
-@click.option("-w", "--watch", is_flag=True, help="Watch live updates to the rollout")
-@click.option("--no-color", is_flag=True, help="Do not colorize output")
+@flag("-w", "--watch", help="Watch live updates to the rollout")
+@flag("--no-color", help="Do not colorize output")
 @click.option("--timeout-seconds", type=int, default=0, help="End a watch after this many seconds; 0 means never")
 @click.option("-o", "--output", type=click.Choice(["tree", "json"]), default="tree", help="Output format: tree or json")
 @connection_flags
@@ -73,24 +70,25 @@ def get_rollout(*, name: str, watch: bool, no_color: bool, timeout_seconds: int,
             return
         async with stop_on_signals() as stop, observe_rollout(session, name) as views:
             deadline = asyncio.get_running_loop().time() + timeout_seconds if timeout_seconds else None
-            await _redraw(views, show, stop, deadline, clears=output == "tree")
+            await _redraw(views, show, stop, deadline, is_screen=output == "tree" and sys.stdout.isatty())
 
     in_session(work)
 
 
 async def _redraw(
-    views: AsyncIterator[RolloutView | None],
-    show: Callable[[RolloutView], str],
+    views: AsyncIterator[V | None],
+    show: Callable[[V], str],
     stop: asyncio.Event,
     deadline: float | None,
     *,
-    clears: bool,
+    is_screen: bool,
 ) -> None:
-    """Print the latest view at every change and every second, until stopped or `deadline` (loop time).
+    """Print the latest view at every change until stopped or `deadline` (loop time).
 
-    After a deletion the last state stays, as it does for somebody who looks at the terminal.
+    A screen is cleared before, and drawn again every second so that ages grow; a file or a pipe gets one text after
+    the other. After a deletion the last state stays, as it does for somebody who looks at the terminal.
     """
-    latest: list[RolloutView] = []
+    latest: list[V] = []
     news = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -102,9 +100,9 @@ async def _redraw(
 
     async def draw() -> None:
         while deadline is None or loop.time() < deadline:
-            if latest and (clears or news.is_set()):
+            if latest and (is_screen or news.is_set()):
                 news.clear()
-                click.echo((_CLEAR if clears else "") + show(latest[0]), nl=False)
+                click.echo((_CLEAR if is_screen else "") + show(latest[0]), nl=False)
             await asyncio.sleep(REDRAW_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS - REDRAW_SECONDS):
@@ -122,25 +120,25 @@ async def _redraw(
     usage="EXPERIMENT_NAME [flags]",
     aliases=("exp", "experiments"),
     text="Get details about an experiment and the child resources that it created.",
-    examples="# Get an experiment\nprograde get experiment my-experiment",
+    examples="# Get an experiment\nprograde get experiment my-experiment\n\n# Watch progress of an experiment\n"
+    "prograde get experiment my-experiment -w",
 )
 @click.argument("name")
-@click.option("--no-color", is_flag=True, help="Do not colorize output")
+@flag("-w", "--watch", help="Watch live updates to the experiment")
+@flag("--no-color", help="Do not colorize output")
 @connection_flags
-def get_experiment(*, name: str, no_color: bool) -> None:
+def get_experiment(*, name: str, watch: bool, no_color: bool) -> None:
+    colour = wants_colour(no_color)
+
+    def show(view: ExperimentView) -> str:
+        return experiment_text(view, datetime.now(UTC), colour=colour)
+
     async def work(session: Session) -> None:
-        client, namespace = session.client, session.namespace
-        try:
-            experiment = (await client.get(EXPERIMENTS, namespace, name)).to(Experiment)
-        except NotFound as err:
-            raise CliError(f'experiment.argoproj.io "{name}" not found') from err
-        sets, pods, runs = await asyncio.gather(
-            client.list(REPLICA_SETS, namespace), client.list(PODS, namespace), client.list(ANALYSIS_RUNS, namespace)
-        )
-        view = experiment_view(
-            experiment, replica_sets=sets.to(ReplicaSet), pods=pods.to(Pod), analysis_runs=runs.to(AnalysisRun)
-        )
-        click.echo(experiment_text(view, datetime.now(UTC), colour=wants_colour(no_color)), nl=False)
+        if not watch:
+            click.echo(show(await read_experiment(session, name)), nl=False)
+            return
+        async with stop_on_signals() as stop, observe_experiment(session, name) as views:
+            await _redraw(views, show, stop, None, is_screen=sys.stdout.isatty())
 
     in_session(work)
 

@@ -16,17 +16,21 @@ from prograde.api.rollout import Rollout
 from prograde.api.scalars import format_time, parse_duration
 from prograde.cli.connect import Session, in_session, stop_on_signals
 from prograde.cli.flags import connection_flags
-from prograde.cli.framework import Entry, KubectlGroup, command
+from prograde.cli.framework import CliError, Entry, KubectlGroup, command, flag
 from prograde.cli.table import align
 from prograde.controller.resources import EXPERIMENTS, ROLLOUTS
 from prograde.core.rollout.status import phase_and_message
 from prograde.dashboard.views import canary_weights, step_text, strategy_name
+from prograde.kube.backoff import Backoff
 from prograde.kube.informer import Informer
 
 __all__ = ["experiment_cells", "list_", "list_experiments", "list_rollouts", "rollout_cells"]
 
 FLUSH_SECONDS: Final = 0.5
 """Lines of one burst are printed together, so that they line up."""
+
+WATCH_ATTEMPTS_MAX: Final = 6
+"""Attempts in a row before a watch counts as broken for good; a second lies between two."""
 
 Columns: TypeAlias = Sequence[tuple[str, int]]
 """Titles and least widths."""
@@ -100,9 +104,9 @@ def experiment_cells(experiment: Experiment, now: datetime) -> list[str]:
     ),
 )
 @click.option("--name", default="", help="Only show rollout with specified name")
-@click.option("-A", "--all-namespaces", is_flag=True, help="Include all namespaces")
-@click.option("-w", "--watch", is_flag=True, help="Watch for changes")
-@click.option("--timestamps", is_flag=True, help="Print timestamps on updates")
+@flag("-A", "--all-namespaces", help="Include all namespaces")
+@flag("-w", "--watch", help="Watch for changes")
+@flag("--timestamps", help="Print timestamps on updates")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output: table or json")
 @click.argument("ignored", nargs=-1)
 @connection_flags
@@ -136,6 +140,29 @@ def list_rollouts(
     in_session(work)
 
 
+class _Patience(Backoff):
+    """Waits between attempts to watch, but not for ever: whoever looks at a list should know that it is stale."""
+
+    def __init__(self, rng: random.Random, **seconds: float) -> None:
+        super().__init__(rng, **seconds)
+        self._left = WATCH_ATTEMPTS_MAX
+
+    async def wait(self, at_least_seconds: float = 0.0) -> None:
+        """See `Backoff`.
+
+        Raises:
+            CliError: this was the last attempt.
+        """
+        self._left -= 1
+        if self._left == 0:
+            raise CliError(f"cannot watch rollouts: gave up after {WATCH_ATTEMPTS_MAX} attempts")
+        await super().wait(at_least_seconds)
+
+    def reset(self) -> None:
+        super().reset()
+        self._left = WATCH_ATTEMPTS_MAX
+
+
 class _Follower:
     """Prints a line for a Rollout whenever one of its displayed values has changed."""
 
@@ -159,6 +186,7 @@ class _Follower:
             rng=random.Random(),
             namespace=namespace,
             field_selector=field_selector,
+            backoff=_Patience(random.Random(), base_seconds=1.0, max_seconds=1.0, jitter=0.0),
         )
         informer.subscribe(self._on_change)
         async with stop_on_signals() as stop, asyncio.TaskGroup() as group:
@@ -171,9 +199,12 @@ class _Follower:
         rollout = new if new is not None else old
         assert rollout is not None
         cells = rollout_cells(rollout)
-        if self._shown.get(key_of(rollout)) != cells or new is None:
-            self._shown[key_of(rollout)] = cells
+        if self._shown.get(key_of(rollout)) != cells:
             self._pending.append(self._cells(rollout))
+        self._shown[key_of(rollout)] = cells
+        if new is None:
+            # One that is made again under this name is news.
+            del self._shown[key_of(rollout)]
 
     async def _flush(self) -> None:
         while True:
@@ -196,7 +227,7 @@ def _print(rows: Sequence[Sequence[str]], columns: Columns) -> None:
     examples="# List experiments\nprograde list experiments\n\n# List experiments from all namespaces\n"
     "prograde list experiments --all-namespaces",
 )
-@click.option("-A", "--all-namespaces", is_flag=True, help="Include all namespaces")
+@flag("-A", "--all-namespaces", help="Include all namespaces")
 @click.argument("ignored", nargs=-1)
 @connection_flags
 def list_experiments(*, all_namespaces: bool, ignored: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 
 from prograde.cli.flags import connection_options
-from prograde.cli.framework import Entry, KubectlGroup, run
+from prograde.cli.framework import PLUGIN_NAME, Entry, KubectlGroup, run
 
 __all__ = ["COMMANDS", "main", "root_group"]
 
@@ -20,6 +20,7 @@ COMMANDS = {
     ),
     "explain": Entry("prograde.cli.explain:explain", "Explain what a rollout is waiting for"),
     "get": Entry("prograde.cli.get:get", "Get details about rollouts and experiments"),
+    "help": Entry("prograde.cli.help:help_", "Help about any command"),
     "list": Entry("prograde.cli.list:list_", "List rollouts or experiments"),
     "pause": Entry("prograde.cli.mutate:pause", "Pause a rollout"),
     "promote": Entry("prograde.cli.promote:promote", "Promote a rollout"),
@@ -36,8 +37,6 @@ COMMANDS = {
 
 def root_group(program: str) -> KubectlGroup:
     """Return the root command under the name the user called."""
-    kubectl = program == "kubectl-argo-rollouts"
-    shown = "kubectl argo rollouts" if kubectl else program
     return KubectlGroup(
         program,
         COMMANDS,
@@ -45,12 +44,12 @@ def root_group(program: str) -> KubectlGroup:
         context_settings={"help_option_names": ["-h", "--help"]},
         help="This command consists of multiple subcommands which can be used to manage Rollouts.",
         examples=(
-            f"# Get a rollout\n{shown} get rollout guestbook\n\n"
-            f"# Watch a rollout\n{shown} get rollout guestbook -w\n\n"
-            f"# Why is it waiting?\n{shown} explain guestbook\n\n"
-            f"# Pause, promote, abort or undo a rollout\n{shown} pause guestbook\n{shown} promote guestbook\n"
-            f"{shown} abort guestbook\n{shown} undo guestbook\n\n"
-            f"# A cluster on this machine, and the controller on it\n{shown} sandbox\n{shown} controller"
+            "# Get a rollout\nprograde get rollout guestbook\n\n"
+            "# Watch a rollout\nprograde get rollout guestbook -w\n\n"
+            "# Why is it waiting?\nprograde explain guestbook\n\n"
+            "# Pause, promote, abort or undo a rollout\nprograde pause guestbook\nprograde promote guestbook\n"
+            "prograde abort guestbook\nprograde undo guestbook\n\n"
+            "# A cluster on this machine, and the controller on it\nprograde sandbox\nprograde controller"
         ),
     )
 
@@ -58,6 +57,6 @@ def root_group(program: str) -> KubectlGroup:
 def main() -> None:
     """Run the command line and exit."""
     program = os.path.basename(sys.argv[0])
-    if program not in ("prograde", "kubectl-argo-rollouts"):
+    if program not in ("prograde", PLUGIN_NAME):
         program = "prograde"
     sys.exit(run(root_group(program), sys.argv[1:], program))

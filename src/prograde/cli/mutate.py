@@ -92,11 +92,13 @@ def pause(*, names: tuple[str, ...]) -> None:
 @click.option("-i", "--in", "delay", default="", metavar="string", help="How long from now, such as 10s or 1h30m")
 @connection_flags
 def restart(*, name: str, delay: str) -> None:
+    try:
+        wait = parse_duration(delay or "0")
+    except ValueError as err:
+        raise CliError(f'invalid argument "{delay}" for "-i, --in" flag: {err}') from err
+
     async def work(session: Session, name: str) -> str:
-        try:
-            at = datetime.now(UTC) + parse_duration(delay or "0")
-        except ValueError as err:
-            raise CliError(f"--in: {err}") from err
+        at = datetime.now(UTC) + wait
         await session.client.patch(ROLLOUTS, session.namespace, name, {"spec": {"restartAt": format_time(at)}})
         return f"rollout '{name}' restarts in {delay or '0s'}"
 
@@ -145,7 +147,7 @@ retry = KubectlGroup(
             "prograde.cli.mutate:retry_experiment", "Retry an experiment", aliases=("exp", "experiments")
         ),
     },
-    usage_lines=("<rollout|experiment> RESOURCE_NAME", "[command]"),
+    usage_lines=("<rollout|experiment> RESOURCE_NAME [flags]", "[command]"),
     help="This command consists of multiple subcommands which can be used to restart an aborted rollout or a "
     "failed experiment.",
 )

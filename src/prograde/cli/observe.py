@@ -17,12 +17,12 @@ from prograde.cli.connect import Session
 from prograde.cli.framework import CliError
 from prograde.cli.workload import DEPLOYMENTS, POD_TEMPLATES
 from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS, ROLLOUTS
-from prograde.dashboard.views import RolloutView, rollout_view
-from prograde.kube.errors import NotFound
+from prograde.dashboard.views import ExperimentView, RolloutView, experiment_view, rollout_view
+from prograde.kube.errors import Forbidden, NotFound
 from prograde.kube.informer import Informer
 from prograde.kube.resources import Key, Resource
 
-__all__ = ["observe_rollout", "read_rollout"]
+__all__ = ["not_found", "observe_experiment", "observe_rollout", "read_experiment", "read_rollout"]
 
 T = TypeVar("T", bound=Object)
 
@@ -63,21 +63,39 @@ async def observe_rollout(session: Session, name: str) -> AsyncIterator[AsyncIte
     Raises:
         CliError: there is no such Rollout.
     """
+    # Informers wait for ever for a server or a permission that may come back; a person wants to know now.
+    await read_rollout(session, name)
+    informers = _Informers(session)
+    async with informers.running():
+        yield _rollout_views(session, informers, name)
+
+
+@asynccontextmanager
+async def observe_experiment(session: Session, name: str) -> AsyncIterator[AsyncIterator["ExperimentView | None"]]:
+    """Do for an Experiment what `observe_rollout` does for a Rollout."""
+    await read_experiment(session, name)
+    informers = _Informers(session, with_rollouts=False)
+    async with informers.running():
+        yield _experiment_views(session, informers, name)
+
+
+async def read_experiment(session: Session, name: str) -> ExperimentView:
+    """Read the Experiment and what belongs to it once.
+
+    Raises:
+        CliError: there is no such Experiment.
+    """
+    client, namespace = session.client, session.namespace
     try:
-        # Informers wait for ever for a server that may come back; a person wants to know now.
-        await session.client.get(ROLLOUTS, session.namespace, name)
+        experiment = (await client.get(EXPERIMENTS, namespace, name)).to(Experiment)
     except NotFound as err:
-        raise not_found(name) from err
-    changed = asyncio.Event()
-    informers = _Informers(session, changed)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(informer.run()) for informer in informers.all]
-        try:
-            await asyncio.gather(*(informer.wait_synced() for informer in informers.all))
-            yield _views(session, informers, name, changed)
-        finally:
-            for task in tasks:
-                task.cancel()
+        raise CliError(f'experiment.argoproj.io "{name}" not found') from err
+    sets, pods, runs = await asyncio.gather(
+        client.list(REPLICA_SETS, namespace), client.list(PODS, namespace), client.list(ANALYSIS_RUNS, namespace)
+    )
+    return experiment_view(
+        experiment, replica_sets=sets.to(ReplicaSet), pods=pods.to(Pod), analysis_runs=runs.to(AnalysisRun)
+    )
 
 
 def not_found(name: str) -> CliError:
@@ -86,18 +104,31 @@ def not_found(name: str) -> CliError:
 
 
 class _Informers:
-    """Live copies of what a view is made of."""
+    """Live copies of what a view is made of. Rollouts are no part of an Experiment's."""
 
-    def __init__(self, session: Session, changed: asyncio.Event) -> None:
+    def __init__(self, session: Session, *, with_rollouts: bool = True) -> None:
         self._session = session
-        self._changed = changed
+        self.changed = asyncio.Event()
         self._rng = random.Random()
         self.rollouts = self._informer(ROLLOUTS, Rollout)
         self.replica_sets = self._informer(REPLICA_SETS, ReplicaSet)
         self.pods = self._informer(PODS, Pod)
         self.analysis_runs = self._informer(ANALYSIS_RUNS, AnalysisRun)
         self.experiments = self._informer(EXPERIMENTS, Experiment)
-        self.all = (self.rollouts, self.replica_sets, self.pods, self.analysis_runs, self.experiments)
+        children = (self.replica_sets, self.pods, self.analysis_runs, self.experiments)
+        self._all = (self.rollouts, *children) if with_rollouts else children
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow the server; the first lists are there when the context is entered."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(informer.run()) for informer in self._all]
+            try:
+                await asyncio.gather(*(informer.wait_synced() for informer in self._all))
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
 
     def _informer(self, resource: Resource, kind: type[T]) -> Informer[T]:
         informer = Informer(
@@ -107,16 +138,14 @@ class _Informers:
             rng=self._rng,
             namespace=self._session.namespace,
         )
-        informer.subscribe(lambda _, __: self._changed.set())
+        informer.subscribe(lambda _, __: self.changed.set())
         return informer
 
 
-async def _views(
-    session: Session, informers: _Informers, name: str, changed: asyncio.Event
-) -> AsyncIterator[RolloutView | None]:
+async def _rollout_views(session: Session, informers: _Informers, name: str) -> AsyncIterator[RolloutView | None]:
     last: RolloutView | None = None
     while True:
-        changed.clear()
+        informers.changed.clear()
         rollout = informers.rollouts.get(Key(session.namespace, name))
         if rollout is None:
             yield None
@@ -132,7 +161,27 @@ async def _views(
         if view != last:
             last = view
             yield view
-        await changed.wait()
+        await informers.changed.wait()
+
+
+async def _experiment_views(session: Session, informers: _Informers, name: str) -> AsyncIterator[ExperimentView | None]:
+    last: ExperimentView | None = None
+    while True:
+        informers.changed.clear()
+        experiment = informers.experiments.get(Key(session.namespace, name))
+        if experiment is None:
+            yield None
+            return
+        view = experiment_view(
+            experiment,
+            replica_sets=informers.replica_sets.all(),
+            pods=informers.pods.all(),
+            analysis_runs=informers.analysis_runs.all(),
+        )
+        if view != last:
+            last = view
+            yield view
+        await informers.changed.wait()
 
 
 async def _workload_template(session: Session, rollout: Rollout) -> msgspec.Raw:
@@ -148,6 +197,6 @@ async def _workload_template(session: Session, rollout: Rollout) -> msgspec.Raw:
             return (await client.get(REPLICA_SETS, namespace, reference.name)).to(ReplicaSet).spec.template
         if reference.kind == "PodTemplate":
             return (await client.get(POD_TEMPLATES, namespace, reference.name)).to(PodTemplate).template
-    except NotFound:
+    except (NotFound, Forbidden):
         pass
     return NO_RAW

@@ -11,7 +11,7 @@ import msgspec
 from prograde.api.rollout import Rollout
 from prograde.cli.connect import Session, in_session
 from prograde.cli.flags import connection_flags
-from prograde.cli.framework import CliError, command
+from prograde.cli.framework import CliError, command, flag
 from prograde.controller.resources import ROLLOUTS
 from prograde.kube.errors import NotFound
 
@@ -92,9 +92,9 @@ def _is_step_inconclusive(rollout: Rollout) -> bool:
     ),
 )
 @click.argument("name")
-@click.option("--full", is_flag=True, help="Perform a full promotion, skipping analysis, pauses, and steps")
-@click.option("-c", "--skip-current-step", is_flag=True, hidden=True)
-@click.option("-a", "--skip-all-steps", is_flag=True, hidden=True)
+@flag("--full", help="Perform a full promotion, skipping analysis, pauses, and steps")
+@flag("-c", "--skip-current-step", hidden=True)
+@flag("-a", "--skip-all-steps", hidden=True)
 @connection_flags
 def promote(*, name: str, full: bool, skip_current_step: bool, skip_all_steps: bool) -> None:
     if skip_all_steps:

@@ -9,7 +9,7 @@ import msgspec
 
 from prograde.api.manifests import ManifestError
 from prograde.cli.connect import raise_as_cli_error, stop_on_signals
-from prograde.cli.framework import CliError, command
+from prograde.cli.framework import CliError, command, flag
 from prograde.sandbox.certificates import CertificatesUnavailable
 from prograde.sandbox.clock import wall_clock
 from prograde.sandbox.cluster import Sandbox
@@ -39,11 +39,11 @@ DEFAULT_PORT = 6445
         "# With some manifests in it, on any free port\nprograde sandbox --port 0 -f examples/canary.yaml"
     ),
 )
-@click.option("--port", type=int, default=DEFAULT_PORT, help="Port to listen on; 0 takes a free one")
+@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, help="Port; 0 takes a free one")
 @click.option("--listen", "host", default="127.0.0.1", help="Address to listen on")
-@click.option("--i-understand", is_flag=True, help="Allow an address that other machines can reach")
+@flag("--i-understand", help="Allow an address that other machines can reach")
 @click.option("--directory", default="~/.prograde/sandbox", help="Folder for the kubeconfig and the certificates")
-@click.option("--insecure-http", is_flag=True, help="Serve plain HTTP and let everybody in; for tests")
+@flag("--insecure-http", help="Serve plain HTTP and let everybody in; for tests")
 @click.option("--profile", type=click.Choice(sorted(PROFILES)), default="real", help="How fast pods start and stop")
 @click.option("--nodes", type=click.IntRange(1, 1000), default=1, help="Number of simulated nodes")
 @click.option("--seed", type=int, default=0, help="Seed of names and of everything else that is random")

@@ -93,6 +93,6 @@ def _decode(body: bytes) -> dict[str, Any]:
 set_ = KubectlGroup(
     "set",
     {"image": Entry("prograde.cli.set_image:set_image", "Update the image of a rollout")},
-    usage_lines=("<image>", "[command]"),
+    usage_lines=("<image> [flags]", "[command]"),
     help="This command consists of multiple subcommands which can be used to update rollout resources.",
 )

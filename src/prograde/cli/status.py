@@ -10,7 +10,7 @@ import msgspec
 from prograde.api.scalars import parse_duration
 from prograde.cli.connect import Session, in_session, stop_on_signals
 from prograde.cli.flags import connection_flags
-from prograde.cli.framework import CliError, command
+from prograde.cli.framework import CliError, command, flag
 from prograde.cli.observe import observe_rollout, read_rollout
 from prograde.dashboard.views import RolloutView
 
@@ -32,8 +32,7 @@ _FINAL = ("Healthy", "Degraded")
     ),
 )
 @click.argument("name")
-@click.option("-w", "--watch", default="true", type=click.BOOL, is_flag=False, flag_value="true", metavar="",
-              help="Watch the status of the rollout until it's done")  # fmt: skip
+@flag("-w", "--watch", default=True, help="Watch the status of the rollout until it's done")
 @click.option("-t", "--timeout", default="0s", metavar="duration",
               help="The length of time to watch before giving up. Zero means wait forever")  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Output format: text or json")
@@ -49,7 +48,7 @@ def status(*, name: str, watch: bool, timeout: str, output: str) -> None:
             return msgspec.json.encode(
                 {"name": view.name, "namespace": view.namespace, "phase": view.status, "message": view.message}
             ).decode()
-        return view.status if view.status in _FINAL and not watch else _line(view)
+        return _watched_line(view) if watch else _line(view)
 
     async def work(session: Session) -> None:
         if not watch:
@@ -66,9 +65,12 @@ def status(*, name: str, watch: bool, timeout: str, output: str) -> None:
 
 
 def _line(view: RolloutView) -> str:
-    if view.status == "Healthy" or (view.status == "Degraded" and not view.message):
-        return view.status
-    return f"{view.status} - {view.message}"
+    """Return the answer to a single look. The dash stays when there is nothing to say after it."""
+    return view.status if view.status in _FINAL else f"{view.status} - {view.message}"
+
+
+def _watched_line(view: RolloutView) -> str:
+    return f"{view.status} - {view.message}" if view.message else view.status
 
 
 async def _follow(session: Session, name: str, seconds: float, show: Callable[[RolloutView], str]) -> RolloutView:

@@ -6,7 +6,7 @@ import click
 
 from prograde import __version__
 from prograde.cli.flags import connection_flags
-from prograde.cli.framework import command
+from prograde.cli.framework import command, flag
 
 __all__ = ["version"]
 
@@ -17,7 +17,7 @@ __all__ = ["version"]
     text="Print version",
     examples="# Get full version info\nprograde version\n\n# Get just plugin version number\nprograde version --short",
 )
-@click.option("--short", is_flag=True, help="print just the version number")
+@flag("--short", help="print just the version number")
 @connection_flags
 @click.pass_context
 def version(ctx: click.Context, *, short: bool) -> None:

@@ -155,6 +155,7 @@ class Client:
 
     Args:
         qps, burst: see `TokenBucket`; 0 switches throttling off.
+        retries: how often a failed call is repeated where that is safe.
         observer: see `Observer`; must not raise or wait.
         rng: spreads retries.
     """
@@ -165,11 +166,13 @@ class Client:
         *,
         qps: float = 40,
         burst: int = 80,
+        retries: int = RETRIES_MAX,
         observer: Observer | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._transport = transport
         self._bucket = TokenBucket(qps, burst)
+        self._retries = retries
         self._observer = observer
         self._rng = rng or random.Random()
 
@@ -476,7 +479,7 @@ class Client:
 
     def _retry_delay(self, err: ApiError | Unreachable, attempt: int, *, is_read: bool) -> float | None:
         """Return the seconds to wait before trying again, None if the error goes to the caller."""
-        if attempt >= RETRIES_MAX:
+        if attempt >= self._retries:
             return None
         backoff_seconds = RETRY_BASE_SECONDS * 2.0**attempt * (1 + self._rng.random())
         if isinstance(err, Unreachable):

@@ -9,6 +9,7 @@ connection broke, `TimeoutError` if no answer came. Redirects are not followed: 
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import tempfile
@@ -198,7 +199,7 @@ def _translated(server: str) -> Iterator[None]:
         reason = f"the server's certificate is not trusted: {err.certificate_error}"
         raise ConnectFailed(f"{server}: {reason}; check certificate-authority in the kubeconfig") from err
     except aiohttp.ClientConnectorError as err:
-        raise ConnectFailed(f"cannot connect to {server}: {err.os_error.strerror or err.os_error}") from err
+        raise ConnectFailed(f"cannot connect to {server}: {_reason(err.os_error)}") from err
     except aiohttp.ConnectionTimeoutError as err:
         raise ConnectFailed(f"cannot connect to {server}: timed out") from err
     except aiohttp.ClientHttpProxyError as err:
@@ -207,6 +208,13 @@ def _translated(server: str) -> Iterator[None]:
         raise TimeoutError(f"{server}: no answer in time") from err
     except aiohttp.ClientError as err:
         raise ConnectionError(f"{server}: the connection broke: {str(err) or type(err).__name__}") from err
+
+
+def _reason(err: OSError) -> str:
+    """Return the system's words for the error; asyncio's own texts repeat the address instead."""
+    if err.errno is not None and err.errno > 0:
+        return os.strerror(err.errno)
+    return err.strerror or str(err)
 
 
 def ssl_context(tls: TlsConfig, identity: Identity) -> ssl.SSLContext:

@@ -261,7 +261,7 @@ class Invariants:
         is_held = all(each.spec.paused for each in self._versions(known))
         if is_held and is_attempt_same and before is not None and after == before + 1 and after not in counts:
             self._report(known, f"paused by the user, and the step went from {before} to {after}")
-        if old.status.abort and new.status.abort and after not in {None, 0, *counts}:
+        if old.status.abort and new.status.abort and after != before and after not in {None, 0, *counts}:
             self._report(known, f"aborted, and at step {after}")
 
     def _check_promotion(self, known: _KnownRollout, old: Rollout, new: Rollout) -> None:

@@ -51,6 +51,8 @@ UNDISTURBED_SECONDS: Final = 1.0
 DISTURBED_SECONDS: Final = 45.0
 """How far behind with late events, slow requests and broken connections: their own delays, and the way back."""
 
+RETRIES_MAX: Final = 3
+
 FLAPPING: Final = ("crash", "oom")
 """Images whose pods come and go for ever: every coming counts as progress, so an update neither ends nor is late."""
 
@@ -103,6 +105,7 @@ class _Player:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.rng = random.Random(run.seed)
+        self.retries = 0
         self.again: list[asyncio.Task[None]] = []
         """What will happen later by itself: a controller that comes back, a rival that ends."""
 
@@ -341,7 +344,11 @@ class _Player:
             rollout = self.it.rollout(NAME)
             phase, _ = phase_and_message(rollout)
             if rollout.status.abort:
+                self.retries += 1
                 self._as_user(lambda: self.it.retry(NAME))
+                if self.retries > RETRIES_MAX:
+                    # A step that gives pods back to a broken stable revision never ends; a person goes the other way.
+                    self._as_user(lambda: self.it.patch(NAME, {"status": {"promoteFull": True}}, "status"))
             elif phase == PHASE_PAUSED:
                 self._as_user(lambda: self.it.promote(NAME))
             return phase == PHASE_HEALTHY and self._is_clean()

@@ -110,6 +110,9 @@ def _promotion_reason(context: RolloutContext, draft: Draft) -> str:
         return "Initial deploy"
     if draft.is_aborted or context.new is None:
         return ""
+    if context.spec.paused and not context.is_back_on_stable:
+        # Whoever pauses wants to be able to go back to what is stable now, even if every pod is new already.
+        return ""
     available = context.new.status.available_replicas
     if available < context.replicas and not replicas.meets_threshold(_threshold(context), available, context.replicas):
         return ""

@@ -33,11 +33,12 @@ class Stage(IntEnum):
     CLAIM = 0
     """Ownership first: everything else is about objects that are ours."""
     CREATE = 1
-    ROLLOUT = 2
-    """Revision and defaults on the Rollout itself."""
-    SERVICES = 3
+    SERVICES = 2
     """Selectors that are ready to move: away from pods that the next stage may remove, to pods that exist already."""
-    REPLICA_SETS = 4
+    REPLICA_SETS = 3
+    ROLLOUT = 4
+    """Revision and defaults on the Rollout itself: it says the number that its ReplicaSet has, never one that the
+    ReplicaSet failed to get."""
     ACTIVE_SERVICE = 5
     """Blue-green's switch. Nothing is scaled down on the strength of it before a later plan has seen it done."""
     PODS = 6

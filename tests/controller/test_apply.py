@@ -296,6 +296,23 @@ async def test_a_pod_is_relabelled_only_if_it_is_still_the_same_pod() -> None:
         await on.carry_out((PatchPodMetadata(name="p", uid="other", labels={"role": "wrong"}),))
         assert on.see("pods", "p")["metadata"]["labels"]["role"] == "canary"
         await on.carry_out((PatchPodMetadata(name="gone", uid=uid, labels={"role": "x"}),))
+        verbs = {
+            each.verb for each in on.sandbox.request_log if each.resource == "pods" and each.client == "controller"
+        }
+        assert verbs == {"list", "update"}, "the roles of the controller grant nothing else"
+
+
+@virtual_time
+async def test_a_pod_that_changes_while_it_is_relabelled_is_read_again_but_not_for_ever() -> None:
+    async with stage() as on:
+        uid = on.make(POD)["metadata"]["uid"]
+        patch = PatchPodMetadata(name="p", uid=uid, labels={"role": "canary"})
+        on.sandbox.faults.add(Answer(409), verbs="update", resource="pods", times=2)
+        await on.carry_out((patch,))
+        assert on.see("pods", "p")["metadata"]["labels"]["role"] == "canary"
+        on.sandbox.faults.add(Answer(409), verbs="update", resource="pods")
+        with pytest.raises(Conflict):
+            await on.carry_out((patch,))
 
 
 @virtual_time

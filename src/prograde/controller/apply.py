@@ -48,6 +48,7 @@ from prograde.core.rollout.snapshot import CreateFailure
 from prograde.core.rollout.status import status_patch
 from prograde.kube.client import STRATEGIC_PATCH, Answer, Client
 from prograde.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, TooManyRequests
+from prograde.kube.patches import merge_patch
 from prograde.kube.resources import Resource
 from prograde.telemetry.logs import fields
 
@@ -56,6 +57,9 @@ __all__ = ["Applied", "Applier", "OwnerGone"]
 log = logging.getLogger(__name__)
 
 FIELD_MANAGER: Final = "rollouts-controller"
+
+POD_UPDATE_TRIES: Final = 3
+"""A pod that starts changes several times a second; a later pass tries again anyway."""
 
 EventSink = Callable[[Rollout, Event], None]
 """Records a Kubernetes Event; must not wait or raise."""
@@ -175,7 +179,7 @@ class Applier:
                 answer = await self._patch(ROLLOUTS, namespace, action.name, action.merge_patch())
                 self._expect(rollout, ROLLOUTS, answer)
             case PatchPodMetadata():
-                await _unless_gone(self._patch(PODS, namespace, action.name, action.merge_patch()))
+                await _unless_not_found(self._update_pod(namespace, action))
             case EvictPod():
                 await self._evict(namespace, action)
             case TerminateAnalysisRun():
@@ -215,6 +219,25 @@ class Applier:
         patch = action.strategic_merge_patch()
         await _unless_not_found(self._patch(REPLICA_SETS, namespace, action.name, patch, kind=STRATEGIC_PATCH))
 
+    async def _update_pod(self, namespace: str, action: PatchPodMetadata) -> None:
+        """Change a pod's labels and annotations by list and update: the controller's roles grant neither get nor patch.
+
+        Raises:
+            Conflict: the pod changed each time between reading and writing.
+        """
+        for tries_left in reversed(range(POD_UPDATE_TRIES)):
+            listing = await self._client.list(PODS, namespace, field_selector=f"metadata.name={action.name}")
+            pod = next((msgspec.json.decode(item, type=dict[str, Any]) for item in listing.items), None)
+            if pod is None or pod["metadata"]["uid"] != action.uid:
+                return  # vanished; its name may belong to another pod by now
+            patched = merge_patch(pod, action.merge_patch())
+            try:
+                await self._client.update(PODS, namespace, action.name, patched, field_manager=FIELD_MANAGER)
+                return
+            except Conflict:
+                if not tries_left:
+                    raise
+
     async def _evict(self, namespace: str, action: EvictPod) -> None:
         eviction: JsonObject = {
             "apiVersion": "policy/v1",
@@ -247,7 +270,8 @@ class Applier:
             ROLLOUTS, rollout.metadata.namespace, rollout.metadata.name, patch, subresource="status"
         )
         self._expect(rollout, ROLLOUTS, answer)
-        log.info("Patched: %s", msgspec.json.encode(patch).decode(), extra=about)
+        if log.isEnabledFor(logging.INFO):
+            log.info("Patched: %s", msgspec.json.encode(patch).decode(), extra=about)
         return 1
 
     async def _patch(

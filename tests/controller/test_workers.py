@@ -85,6 +85,19 @@ async def test_too_many_requests_waits_as_long_as_the_server_asked() -> None:
     assert times(script) == pytest.approx([0, 17])
 
 
+@pytest.mark.parametrize(("asked_seconds", "waited_seconds"), [(0.0, 1.0), (86_400.0, 60.0)])
+def test_a_wait_that_would_spin_or_stop_the_rollout_is_not_believed(
+    asked_seconds: float, waited_seconds: float
+) -> None:
+    @virtual_time
+    async def check() -> None:
+        script = Script(TooManyRequests(Status(code=429, message="later"), retry_after_seconds=asked_seconds))
+        await work_through(script, 3600)
+        assert times(script) == pytest.approx([0, waited_seconds])
+
+    check()
+
+
 @virtual_time
 async def test_a_bug_is_logged_with_its_traceback_and_stops_no_other_key(caplog: pytest.LogCaptureFixture) -> None:
     failed: list[NamespacedName] = []

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from prograde.api.meta import NamespacedName
-from prograde.kube.errors import ApiError, KubeError, TooManyRequests
+from prograde.kube.errors import KubeError, TooManyRequests
 from prograde.kube.workqueue import ShutDown, WorkQueue
 from prograde.telemetry.logs import fields
 
@@ -30,6 +30,9 @@ K = TypeVar("K", bound=NamespacedName)
 BASE_DELAY_SECONDS: Final = 0.001
 MAX_DELAY_SECONDS: Final = 10.0
 """A key that fails for ever costs a try every ten seconds, and is at most ten seconds late once the cause is gone."""
+
+RETRY_AFTER_SECONDS_MAX: Final = 60.0
+"""What is believed of a Retry-After: a proxy that says a day must not stop a rollout for a day."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -95,10 +98,10 @@ class Reconciler(Generic[K]):
                 case Result(requeue_after_seconds=seconds):
                     self.queue.forget(key)
                     self.queue.add_after(key, seconds or 0.0)
-                case TooManyRequests(retry_after_seconds=float(seconds)):
+                case TooManyRequests(retry_after_seconds=float(seconds)) if seconds > 0:
                     # The server said when to come back; coming earlier only adds to its load.
                     self._report(key, outcome)
-                    self.queue.add_after(key, seconds)
+                    self.queue.add_after(key, min(seconds, RETRY_AFTER_SECONDS_MAX))
                 case Exception():
                     self._report(key, outcome)
                     self.queue.add_rate_limited(key)
@@ -109,7 +112,7 @@ class Reconciler(Generic[K]):
     def _report(self, key: K, err: Exception) -> None:
         self._failed(key)
         about = fields(namespace=key.namespace, **{self.kind: key.name})
-        if isinstance(err, KubeError | ApiError | StateOfTheWorld | OSError):
+        if isinstance(err, KubeError | StateOfTheWorld | OSError):
             log.error("%s syncHandler error: %s", self.kind, err, extra=about)
         else:
             log.error("Recovered from Panic: %r", err, exc_info=err, extra=about)

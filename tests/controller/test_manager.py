@@ -281,6 +281,21 @@ async def test_a_cluster_without_the_custom_resources_is_waited_for() -> None:
 
 
 @virtual_time
+async def test_a_missing_permission_is_named_and_does_not_keep_the_process_from_stopping(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with cluster() as sandbox:
+        sandbox.faults.add(Answer(403), verbs="list", resource="experiments")
+        process = Process(sandbox.transport("a"), "a", settings())
+        await asyncio.sleep(60)
+        assert any("still no list of experiments.argoproj.io." in each.getMessage() for each in caplog.records)
+        process.stop.set()
+        async with asyncio.timeout(10):
+            await process.task
+        assert holder(sandbox) == "", "the lease is given back"
+
+
+@virtual_time
 async def test_events_are_written_also_when_the_process_stops_right_after_them() -> None:
     async with cluster() as sandbox:
         process = Process(sandbox.transport("a"), "a", settings())

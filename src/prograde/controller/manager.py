@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -46,7 +46,7 @@ from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder, ObjectReference
 from prograde.kube.informer import Informer
 from prograde.kube.lease import LeaderElector, LeadershipLost
-from prograde.kube.resources import Resource
+from prograde.kube.resources import Key, Resource
 from prograde.kube.transport import Transport
 from prograde.kube.workqueue import WorkQueue
 from prograde.telemetry.logs import fields
@@ -55,6 +55,9 @@ from prograde.telemetry.server import serve_healthz, serve_metrics
 __all__ = ["Controller", "run_controller"]
 
 log = logging.getLogger(__name__)
+
+SYNC_WARNING_SECONDS: Final = 30.0
+"""Long enough for the first lists of a large cluster, short enough for whoever watches an installation fail."""
 
 T = TypeVar("T", bound=Rollout | ReplicaSet | Service | AnalysisRun | Experiment)
 
@@ -100,8 +103,8 @@ class Controller:
             "rollout",
             self._rollout_queue,
             rollouts.reconcile,
-            failed=lambda key: metrics.reconcile_error.inc(*key),
-            finished=lambda key, seconds: metrics.reconcile.observe(seconds, *key),
+            failed=self._on_failed,
+            finished=self._on_finished,
         )
         self._services = Reconciler("service", self._service_queue, services.reconcile)
         metrics.collect_from(self.caches.rollouts.all, self.caches.analysis_runs.all, self.caches.experiments.all)
@@ -116,21 +119,49 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             recording = group.create_task(self._recorder.run())
             informers = [group.create_task(informer.run()) for informer in self.caches.all]
-            await asyncio.gather(*(informer.wait_synced() for informer in self.caches.all))
-            workers = [
-                group.create_task(run_workers(self._rollouts, self._settings.rollout_workers)),
-                group.create_task(run_workers(self._services, self._settings.service_workers)),
-            ]
-            await stop.wait()
-            log.info("Shutting down workers")
-            await self._drain()
+            workers: list[asyncio.Task[None]] = []
+            if await self._are_synced(stop):
+                workers = [
+                    group.create_task(run_workers(self._rollouts, self._settings.rollout_workers)),
+                    group.create_task(run_workers(self._services, self._settings.service_workers)),
+                ]
+                await stop.wait()
+                log.info("Shutting down workers")
+                await self._drain()
             for task in (*workers, *informers):
                 task.cancel()
             self._recorder.close()
             await recording
 
+    async def _are_synced(self, stop: asyncio.Event) -> bool:
+        """Wait until all caches have their first list; return False when `stop` came first.
+
+        A cache that gets none, because a permission or a definition is missing, keeps everything waiting, so it is
+        named again and again; its own log lines say what the server answers.
+        """
+        stopped = asyncio.create_task(stop.wait())
+        synced = asyncio.create_task(self._all_synced())
+        try:
+            while True:
+                await asyncio.wait((stopped, synced), timeout=SYNC_WARNING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if stopped.done() or synced.done():
+                    return not stop.is_set()
+                missing = [each.resource.qualified for each in self.caches.all if not each.has_synced]
+                log.warning(
+                    "Nothing is reconciled yet: still no list of %s. See the warnings of these lists; usually the "
+                    "custom resource definitions are not installed, or the controller's role lacks list and watch",
+                    ", ".join(missing),
+                )
+        finally:
+            stopped.cancel()
+            synced.cancel()
+
+    async def _all_synced(self) -> None:
+        for informer in self.caches.all:
+            await informer.wait_synced()
+
     async def _drain(self) -> None:
-        """Let reconciles in hand finish. Waiting keys are not begun: the next leader looks at every object anyway."""
+        """Let the workers finish what is in hand or due by now; delayed keys are left to the next leader."""
         try:
             async with asyncio.timeout(self._settings.grace_period.total_seconds()):
                 await asyncio.gather(self._rollout_queue.drain(), self._service_queue.drain())
@@ -208,17 +239,17 @@ class Controller:
             self._record(new, Event(reason=EVENT_ROLLOUT_ADDED_TO_INFORMER, message=message))
         else:
             self._queue_services(set(by_service(old)) - set(by_service(new)))
-        # A resync hands out the same object twice; it can wait behind what has changed.
-        self._rollout_queue.add(key_of(new), urgent=old is not new)
+        # The first list and resyncs (the same object twice) can wait behind what changes.
+        self._rollout_queue.add(key_of(new), urgent=old is not new and self.caches.rollouts.has_synced)
 
     def _forget(self, rollout: Rollout) -> None:
         metadata = rollout.metadata
         message = f"Rollout {metadata.name}/{metadata.namespace} is deleted."
         self._record(rollout, Event(reason=EVENT_ROLLOUT_DELETED, message=message))
         self._queue_services(by_service(rollout))
-        self._expectations.forget(key_of(rollout))
-        self._rollout_queue.forget(key_of(rollout))
         self._metrics.forget(key_of(rollout))
+        # One more pass, after any that is under way, finds nothing and forgets what we know about it.
+        self._rollout_queue.add(key_of(rollout), urgent=False)
 
     def _on_replica_set(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         changed = new if new is not None else old
@@ -228,7 +259,7 @@ class Controller:
                 continue
             if new is None:
                 self._expectations.settle(owner, REPLICA_SETS, changed.metadata.name)
-            self._rollout_queue.add(owner)
+            self._rollout_queue.add(owner, urgent=self.caches.replica_sets.has_synced)
 
     def _on_analysis_run(self, old: AnalysisRun | None, new: AnalysisRun | None) -> None:
         if old is not None and new is not None and old.status.phase == new.status.phase:
@@ -251,7 +282,16 @@ class Controller:
         if old is None or new is None:
             # It has appeared or vanished: Rollouts that name it may become valid or invalid.
             for rollout in self.caches.rollouts.find("service", str(key)):
-                self._rollout_queue.add(key_of(rollout))
+                self._rollout_queue.add(key_of(rollout), urgent=self.caches.services.has_synced)
+
+    def _on_failed(self, key: NamespacedName) -> None:
+        if self.caches.rollouts.get(Key(*key)) is not None:
+            self._metrics.reconcile_error.inc(*key)
+
+    def _on_finished(self, key: NamespacedName, seconds: float) -> None:
+        # Keys of other instances' and of deleted Rollouts come from their ReplicaSets; nobody would drop their series.
+        if self.caches.rollouts.get(Key(*key)) is not None:
+            self._metrics.reconcile.observe(seconds, *key)
 
     def _queue_services(self, keys: Iterable[str]) -> None:
         for key in keys:

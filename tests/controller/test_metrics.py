@@ -153,6 +153,8 @@ def test_an_incomplete_record_is_not_recorded(after: DurationStatus | None) -> N
 @virtual_time
 async def test_series_of_a_deleted_rollout_stay_for_a_scrape_and_then_go() -> None:
     metrics = ControllerMetrics()
+    web = msgspec.convert({"metadata": {"name": "web", "namespace": "shop"}, "spec": {}}, Rollout)
+    metrics.collect_from(lambda: [web], list, list)
     metrics.reconcile_error.inc("shop", "cart")
     metrics.reconcile_error.inc("shop", "web")
     metrics.observe_event(rollout(), Event(reason="RolloutPaused", message="Rollout is paused"))
@@ -162,6 +164,45 @@ async def test_series_of_a_deleted_rollout_stay_for_a_scrape_and_then_go() -> No
     await asyncio.sleep(2)
     assert lines(metrics, "rollout_reconcile_error") == ['rollout_reconcile_error{namespace="shop",name="web"} 1']
     assert lines(metrics, "rollout_events_total") == []
+
+
+@virtual_time
+async def test_the_last_rollout_of_a_namespace_takes_the_series_without_a_name_along() -> None:
+    metrics = ControllerMetrics()
+    present = [rollout()]
+    metrics.collect_from(lambda: present, list, list)
+    for namespace in ("shop", "preview-17"):
+        metrics.observe_request(Call(verb="create", resource=REPLICA_SETS, namespace=namespace), 201, 0.1)
+    metrics.forget(NamespacedName("shop", "web"))
+    metrics.forget(NamespacedName("preview-17", "web"))
+    await asyncio.sleep(FORGET_AFTER_SECONDS + 1)
+    left = lines(metrics, "controller_clientset_k8s_request_total")
+    assert [line for line in left if 'namespace="shop"' in line] == left != []
+
+
+@virtual_time
+async def test_a_rollout_that_was_deleted_and_made_again_goes_on_counting() -> None:
+    metrics = ControllerMetrics()
+    metrics.collect_from(lambda: [rollout()], list, list)
+    metrics.reconcile_error.inc("shop", "cart")
+    metrics.forget(NamespacedName("shop", "cart"))
+    await asyncio.sleep(FORGET_AFTER_SECONDS + 1)
+    assert metrics.reconcile_error.value("shop", "cart") == 1
+
+
+@virtual_time
+async def test_rollouts_that_are_deleted_one_after_the_other_are_forgotten_in_turn() -> None:
+    metrics = ControllerMetrics()
+    for name in ("first", "second"):
+        metrics.reconcile_error.inc("shop", name)
+    metrics.collect_from(lambda: [rollout()], list, list)
+    metrics.forget(NamespacedName("shop", "first"))
+    await asyncio.sleep(30)
+    metrics.forget(NamespacedName("shop", "second"))
+    await asyncio.sleep(FORGET_AFTER_SECONDS - 29)
+    assert lines(metrics, "rollout_reconcile_error") == ['rollout_reconcile_error{namespace="shop",name="second"} 1']
+    await asyncio.sleep(30)
+    assert lines(metrics, "rollout_reconcile_error") == []
 
 
 def test_queues_report_depth_adds_and_unfinished_work() -> None:

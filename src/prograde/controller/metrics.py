@@ -13,7 +13,7 @@ from typing import Final
 from prograde import __version__
 from prograde.api.analysis import AnalysisRun
 from prograde.api.experiment import Experiment
-from prograde.api.meta import NamespacedName, find_condition
+from prograde.api.meta import NamespacedName, find_condition, key_of
 from prograde.api.names import (
     CONDITION_INVALID_SPEC,
     CONDITION_PROGRESSING,
@@ -34,6 +34,9 @@ __all__ = ["ControllerMetrics", "QueueMetrics", "metric_phase"]
 FORGET_AFTER_SECONDS: Final = 65.0
 """A little more than the usual scrape interval of a minute."""
 
+SWEEP_SECONDS: Final = 1.0
+"""Series that are due within this time go together."""
+
 _RECONCILE_BUCKETS = (0.01, 0.15, 0.25, 0.5, 1)
 _DURATION_BUCKETS = (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800)
 _PROGRESSION_BUCKETS = (30, 60, 120, 300, 600, 900, 1800, 3600)
@@ -49,7 +52,7 @@ _PHASE_OF_REASON = {
 }
 _ROLLOUT_PHASES = ("Completed", "Progressing", "Paused", "Timeout", "Error", "Abort")
 _RUN_PHASES = ("Pending", "Error", "Failed", "Successful", "Running", "Inconclusive")
-_NAMELESS_PLURALS = frozenset({"events", "replicasets"})
+_NAMELESS_PLURALS = frozenset({"analysisruns", "events", "experiments", "pods", "replicasets"})
 """Requests about these are counted without the object's name: there is no end of such names."""
 
 
@@ -123,6 +126,9 @@ class ControllerMetrics:
         )
         self._add_queue_metrics()
         self._add_build_info()
+        self._rollouts: Callable[[], Iterable[Rollout]] = tuple
+        self._leaving: dict[NamespacedName, float] = {}
+        """Deleted Rollouts, and when on the loop's clock their series go; the earliest first."""
         self._unfinished: dict[str, Callable[[], tuple[float, float]]] = {}
         self.registry.collect_with(collect_process)
         self.registry.collect_with(self._collect_unfinished)
@@ -196,14 +202,33 @@ class ControllerMetrics:
         self.manual_pause.observe(paused, after.completion_status)
 
     def forget(self, key: NamespacedName) -> None:
-        """Drop the series of a deleted Rollout, a scrape later."""
+        """Drop the series of a deleted Rollout, a scrape later; with the last one those of its whole namespace.
 
-        def drop() -> None:
-            self.registry.discard(
-                lambda labels: labels.get("namespace") == key.namespace and labels.get("name") == key.name
+        Series without a name, of requests about ReplicaSets for example, would otherwise outlive every namespace that
+        a pull request has ever had.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._leaving:
+            loop.call_later(FORGET_AFTER_SECONDS, self._sweep)
+        self._leaving[key] = loop.time() + FORGET_AFTER_SECONDS
+
+    def _sweep(self) -> None:
+        """Drop all that is due in one go: a sweep looks at every series, and Rollouts are deleted by the thousand."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + SWEEP_SECONDS
+        due = {key for key, at in self._leaving.items() if at <= latest}
+        for key in due:
+            del self._leaving[key]
+        if self._leaving:
+            loop.call_at(min(self._leaving.values()), self._sweep)
+        present = {key_of(rollout) for rollout in self._rollouts()}
+        gone = due - present  # what was made again in the meantime goes on counting
+        empty = {key.namespace for key in gone} - {key.namespace for key in present}
+        self.registry.discard(
+            lambda labels: (
+                (namespace := labels.get("namespace", "")) in empty or (namespace, labels.get("name", "")) in gone
             )
-
-        asyncio.get_running_loop().call_later(FORGET_AFTER_SECONDS, drop)
+        )
 
     # --- computed from the caches -------------------------------------------------------------------------------------
 
@@ -214,6 +239,7 @@ class ControllerMetrics:
         experiments: Callable[[], Iterable[Experiment]],
     ) -> None:
         """Compute the info gauges from these caches at every scrape."""
+        self._rollouts = rollouts
         self.registry.collect_with(lambda: _rollout_families(tuple(rollouts())))
         self.registry.collect_with(lambda: _run_families(tuple(analysis_runs()), tuple(experiments())))
 

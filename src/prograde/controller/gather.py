@@ -3,7 +3,7 @@
 Only pods are not cached: a plan asks for them when it restarts or relabels some, and then they are listed once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prograde.api.analysis import AnalysisRun
@@ -91,15 +91,20 @@ def snapshot_of(caches: Caches, key: NamespacedName) -> RolloutSnapshot | None:
 
 def is_behind(caches: Caches, expectations: Expectations, key: NamespacedName, now_seconds: float) -> bool:
     """Say whether a cache has still to see one of our own last writes for the Rollout `key`."""
-    look_up: dict[Resource, Callable[[Key], ApiObject | None]] = {
-        ROLLOUTS: caches.rollouts.get,
-        REPLICA_SETS: caches.replica_sets.get,
-        SERVICES: caches.services.get,
+    informers: dict[Resource, Informer[Rollout] | Informer[ReplicaSet] | Informer[Service]] = {
+        ROLLOUTS: caches.rollouts,
+        REPLICA_SETS: caches.replica_sets,
+        SERVICES: caches.services,
     }
     for resource, name in expectations.expected(key):
-        seen = look_up[resource](Key(key.namespace, name))
+        informer = informers[resource]
+        seen = informer.get(Key(key.namespace, name))
         version = seen.metadata.resource_version if seen is not None else None
-        if expectations.unseen(key, resource, name, version, now_seconds):
+        # A cache that has followed the server beyond the write is not behind, even if the object is not in it: then it
+        # was deleted meanwhile, or cannot be read.
+        if expectations.unseen(key, resource, name, version, now_seconds) and expectations.unseen(
+            key, resource, name, informer.resource_version, now_seconds
+        ):
             return True
         expectations.settle(key, resource, name)
     return False

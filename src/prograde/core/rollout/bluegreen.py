@@ -296,7 +296,7 @@ def _promotion_reason(context: RolloutContext, draft: Draft, status: RolloutStat
     What counts is where the active Service points after this plan.
     """
     active_selector = status.blue_green.active_selector
-    if context.stable is None or not active_selector:
+    if context.stable is None:
         return "Initial deploy"
     if active_selector != status.current_pod_hash:
         return ""

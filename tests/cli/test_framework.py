@@ -4,7 +4,7 @@ import click
 import pytest
 
 from prograde.cli.flags import connection_flags, connection_of, connection_options
-from prograde.cli.framework import CliError, Entry, KubectlGroup, command, run
+from prograde.cli.framework import CliError, Entry, KubectlGroup, command, flag, run
 from prograde.cli.main import COMMANDS, root_group
 
 Run = Callable[..., tuple[int, str, str]]
@@ -104,3 +104,65 @@ def test_every_command_of_the_table_can_be_loaded(name: str) -> None:
     loaded = root.get_command(click.Context(root), name)
     assert loaded is not None
     assert loaded.name == name
+
+
+@command("bar", usage="NAME", text="Does bar.", renamed_flags={"--old": "--follow"})
+@click.argument("name")
+@flag("-f", "--follow", default=True, help="go on")
+@flag("--dry", help="only look")
+def bar(*, name: str, follow: bool, dry: bool) -> None:
+    click.echo(f"{name} {follow} {dry}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        (("x",), "x True False\n"),
+        (("-f", "x"), "x True False\n"),
+        (("--follow", "x", "--dry"), "x True True\n"),
+        (("--follow=false", "x", "--dry=true"), "x False True\n"),
+        (("-f=F", "x", "--dry=0"), "x False False\n"),
+        (("--follow=false", "--follow", "x"), "x True False\n"),
+        (("--", "--dry=true"), "--dry=true True False\n"),
+    ],
+)
+def test_a_boolean_flag_takes_a_value_only_behind_an_equals_sign(
+    arguments: tuple[str, ...], printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(bar, arguments, "bar") == 0
+    assert capsys.readouterr() == (printed, "")
+
+
+def test_a_renamed_flag_works_and_says_what_it_is_called_now(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bar, ("x", "--old=false"), "bar") == 0
+    notice = "Flag --old has been deprecated, use --follow instead\n"
+    assert capsys.readouterr() == ("x False False\n", notice)
+
+
+def test_the_usage_of_a_command_always_mentions_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bar, (), "bar") == 1
+    assert capsys.readouterr().err.startswith("Usage:\n  bar NAME [flags]\n\nFlags:\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dry=perhaps", "x"), 'invalid argument "perhaps" for "--dry" flag: use true or false'),
+        (("foo", "--count"), "unknown flag: --count"),
+    ],
+)
+def test_wrong_flags_are_named(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bar, arguments, "bar") == 1
+    assert capsys.readouterr() == ("", f"Error: {message}\n")
+
+
+def test_a_flag_without_its_value_is_named(run_it: Run) -> None:
+    assert run_it("foo", "x", "--count") == (1, "", "Error: flag needs an argument: --count\n")
+    assert run_it("foo", "x", "-n") == (1, "", "Error: flag needs an argument: 'n' in -n\n")
+
+
+def test_help_is_also_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root_group("prograde"), ("help", "get", "ro"), "prograde") == 0
+    assert "Usage:\n  prograde get rollout ROLLOUT_NAME [flags]\n" in capsys.readouterr().out
+    assert run(root_group("prograde"), ("help", "nothing"), "prograde") == 1
+    assert capsys.readouterr().err == 'Error: unknown help topic "nothing"\n'

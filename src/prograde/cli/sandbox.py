@@ -1,6 +1,7 @@
 """`prograde sandbox`: a Kubernetes-compatible cluster on this machine, until Ctrl-C."""
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -46,7 +47,7 @@ DEFAULT_PORT = 6445
 @flag("--insecure-http", help="Serve plain HTTP and let everybody in; for tests")
 @click.option("--profile", type=click.Choice(sorted(PROFILES)), default="real", help="How fast pods start and stop")
 @click.option("--nodes", type=click.IntRange(1, 1000), default=1, help="Number of simulated nodes")
-@click.option("--seed", type=int, default=0, help="Seed of names and of everything else that is random")
+@click.option("--seed", type=int, default=None, help="Seed of names, UIDs and start-up times; random by default")
 @click.option("-f", "--filename", "files", multiple=True, help="Manifest to apply at the start; may be repeated")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the start message")
 def sandbox(
@@ -58,7 +59,7 @@ def sandbox(
     insecure_http: bool,
     profile: str,
     nodes: int,
-    seed: int,
+    seed: int | None,
     files: tuple[str, ...],
     output: str,
 ) -> None:
@@ -66,7 +67,9 @@ def sandbox(
     place = Path(directory).expanduser()
 
     async def run() -> None:
-        cluster = Sandbox(now=wall_clock, seed_number=seed, profile=profile, nodes=nodes)
+        cluster = Sandbox(
+            now=wall_clock, seed_number=random.randrange(2**32) if seed is None else seed, profile=profile, nodes=nodes
+        )
         for name, manifest in zip(files, manifests, strict=True):
             try:
                 cluster.apply(manifest)

@@ -79,7 +79,7 @@ class ApiServer:
         self._registry = verbs.registry
         self._documents = documents
         self._authenticator = authenticator
-        self._watches: set[Watch] = set()
+        self._watches: dict[Watch, None] = {}  # in the order of their beginning, so that a seed repeats itself
         self._request_count = 0
 
     async def handle(self, request: Request, user: User = ADMIN) -> Response | Stream:
@@ -260,12 +260,12 @@ class ApiServer:
         return Stream(self._registered(watch), dict(_JSON_HEADERS), watch.stop)
 
     async def _registered(self, watch: Watch) -> AsyncIterator[bytes]:
-        self._watches.add(watch)
+        self._watches[watch] = None
         try:
             async for chunk in watch.chunks():
                 yield chunk
         finally:
-            self._watches.discard(watch)
+            self._watches.pop(watch, None)
 
     # -- writing -------------------------------------------------------------------------------------------------
 

@@ -238,7 +238,8 @@ class Controller:
             message = f"Rollout resource added to informer: {key_of(new)}"
             self._record(new, Event(reason=EVENT_ROLLOUT_ADDED_TO_INFORMER, message=message))
         else:
-            self._queue_services(set(by_service(old)) - set(by_service(new)))
+            still_used = frozenset(by_service(new))
+            self._queue_services(key for key in by_service(old) if key not in still_used)
         # The first list and resyncs (the same object twice) can wait behind what changes.
         self._rollout_queue.add(key_of(new), urgent=old is not new and self.caches.rollouts.has_synced)
 
@@ -254,7 +255,7 @@ class Controller:
     def _on_replica_set(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
         changed = new if new is not None else old
         assert changed is not None
-        for owner in {rollout_of(each) for each in (old, new) if each is not None}:
+        for owner in dict.fromkeys(rollout_of(each) for each in (old, new) if each is not None):
             if owner is None:
                 continue
             if new is None:

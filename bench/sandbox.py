@@ -1,6 +1,6 @@
 """What the embedded cluster can bear: requests per second, long lists, many watchers, many objects, start-up.
 
-    .venv/bin/python bench/sandbox.py [--list] [NAME...]
+    .venv/bin/python bench/sandbox.py [NAME...]
 
 The cluster runs in a child process and is asked over plain HTTP by a client that costs next to nothing, but shares the
 machine's cores with it. Each number is the median of several rounds. Beside the rate as measured stands the CPU time

@@ -1,0 +1,37 @@
+"""What the reconciler of Rollouts adds to the plans: writes of mere counts wait a moment for more of the kind."""
+
+from tests.kube.virtual_time import virtual_time
+from tests.scenarios.manifests import EXAMPLES
+
+from prograde.controller.rollouts import COUNTS_HELD_SECONDS
+from prograde.simulator.world import World, world
+
+NAME = "canary-demo"
+
+
+def status_writes(it: World) -> int:
+    return sum(1 for each in it.sandbox.request_log if each.resource == "rollouts/status" and each.is_write)
+
+
+@virtual_time
+async def test_pods_that_come_up_one_by_one_are_not_a_status_write_each() -> None:
+    async with world(profile="real") as it:
+        it.apply(EXAMPLES / "canary.yaml")
+        await it.until_phase(NAME, "Healthy")
+        await it.until(lambda: it.rollout(NAME).status.available_replicas == 5)
+        before = status_writes(it)
+        it.patch(NAME, {"spec": {"replicas": 25}})
+        await it.until(lambda: it.rollout(NAME).status.available_replicas == 25)
+        assert status_writes(it) - before <= 6, "twenty pods became ready at twenty different moments"
+
+
+@virtual_time
+async def test_counts_that_stay_as_they_are_reach_the_status_within_the_hold() -> None:
+    async with world() as it:
+        it.apply(EXAMPLES / "canary.yaml")
+        await it.until_phase(NAME, "Healthy")
+        it.patch(NAME, {"spec": {"replicas": 6}})
+        await it.until(
+            lambda: sum(each["status"].get("readyReplicas", 0) for each in it.sandbox.list("replicasets")) == 6
+        )
+        await it.until(lambda: it.rollout(NAME).status.ready_replicas == 6, seconds=COUNTS_HELD_SECONDS + 0.5)

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -7,13 +7,12 @@ import pytest
 from tests.kube.virtual_time import virtual_time
 
 from prograde.api.meta import NamespacedName
-from prograde.api.rollout import DurationStatus, Rollout
+from prograde.api.rollout import Rollout
 from prograde.controller.metrics import FORGET_AFTER_SECONDS, ControllerMetrics, metric_phase
 from prograde.controller.resources import REPLICA_SETS, ROLLOUTS
 from prograde.core.plan import Event
+from prograde.core.rollout.duration import Attempt
 from prograde.kube.client import Call
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def rollout(strategy: dict[str, Any] | None = None, **status: Any) -> Rollout:
@@ -116,38 +115,13 @@ def test_requests_are_counted_without_the_names_there_is_no_end_of(call: Call, l
     ]
 
 
-def duration(**changes: Any) -> DurationStatus:
-    whole = {
-        "rollout_started_at": START,
-        "finished_at": START + timedelta(seconds=300),
-        "completion_status": "Promoted",
-        "total_manual_pause_duration_seconds": 60,
-    }
-    return DurationStatus(**{**whole, **changes})
-
-
-def test_a_finished_release_is_recorded_once_with_its_manual_pause_apart() -> None:
+def test_a_finished_release_is_recorded_with_its_manual_pause_apart() -> None:
     metrics = ControllerMetrics()
-    metrics.observe_finish(duration(finished_at=None, completion_status=""), duration())
-    metrics.observe_finish(duration(), duration())
+    total, paused = timedelta(seconds=300), timedelta(seconds=60)
+    metrics.observe_attempt(Attempt(completion_status="Promoted", total=total, paused=paused))
     assert (metrics.duration.sum("Promoted"), metrics.duration.count("Promoted")) == (300, 1)
     assert metrics.progression.sum("Promoted") == 240
     assert metrics.manual_pause.sum("Promoted") == 60
-
-
-@pytest.mark.parametrize(
-    "after",
-    [
-        None,
-        duration(rollout_started_at=None),
-        duration(finished_at=None),
-        duration(completion_status=""),
-    ],
-)
-def test_an_incomplete_record_is_not_recorded(after: DurationStatus | None) -> None:
-    metrics = ControllerMetrics()
-    metrics.observe_finish(None, after)
-    assert metrics.duration.count("Promoted") == 0
 
 
 @virtual_time

@@ -1,5 +1,7 @@
 """What the reconciler of Rollouts adds to the plans: writes of mere counts wait a moment for more of the kind."""
 
+import asyncio
+
 from tests.kube.virtual_time import virtual_time
 from tests.scenarios.manifests import EXAMPLES
 
@@ -35,3 +37,21 @@ async def test_counts_that_stay_as_they_are_reach_the_status_within_the_hold() -
             lambda: sum(each["status"].get("readyReplicas", 0) for each in it.sandbox.list("replicasets")) == 6
         )
         await it.until(lambda: it.rollout(NAME).status.ready_replicas == 6, seconds=COUNTS_HELD_SECONDS + 0.5)
+
+
+@virtual_time
+async def test_every_release_is_measured_once_also_one_that_another_took_the_place_of() -> None:
+    async with world() as it:
+        it.apply(EXAMPLES / "canary.yaml")
+        await it.until_phase(NAME, "Healthy")
+        before = it.metrics.duration.count("Promoted")
+        it.set_image(NAME, "argoproj/rollouts-demo:yellow")
+        await it.until_phase(NAME, "Paused")
+        await asyncio.sleep(5)  # starts are kept in whole seconds
+        it.set_image(NAME, "argoproj/rollouts-demo:green")
+        await it.until(lambda: it.metrics.duration.count("Superseded") == 1)
+        await it.until_phase(NAME, "Paused")
+        it.promote(NAME)
+        await it.until_phase(NAME, "Healthy")
+        assert it.metrics.duration.count("Promoted") == before + 1
+        assert it.metrics.duration.count("Superseded") == 1

@@ -23,8 +23,9 @@ from prograde.api.names import (
     REASON_ROLLOUT_ABORTED,
     REASON_ROLLOUT_PAUSED,
 )
-from prograde.api.rollout import DurationStatus, Rollout
+from prograde.api.rollout import Rollout
 from prograde.core.plan import Event
+from prograde.core.rollout.duration import Attempt
 from prograde.kube.client import Call
 from prograde.telemetry.metrics import Family, Gauge, Registry, Sample
 from prograde.telemetry.process import collect_process
@@ -189,17 +190,12 @@ class ControllerMetrics:
     def observe_event(self, rollout: Rollout, event: Event) -> None:
         self.events.inc(rollout.metadata.namespace, rollout.metadata.name, event.type, event.reason)
 
-    def observe_finish(self, before: DurationStatus | None, after: DurationStatus | None) -> None:
-        """Record a release that ended between two statuses; anything incomplete or seen before is no news."""
-        if after is None or after.rollout_started_at is None or after.finished_at is None:
-            return
-        if not after.completion_status or (before is not None and before.finished_at == after.finished_at):
-            return
-        total = (after.finished_at - after.rollout_started_at).total_seconds()
-        paused = float(after.total_manual_pause_duration_seconds or 0)
-        self.duration.observe(total, after.completion_status)
-        self.progression.observe(total - paused, after.completion_status)
-        self.manual_pause.observe(paused, after.completion_status)
+    def observe_attempt(self, attempt: Attempt) -> None:
+        """Record a release that has ended."""
+        total, paused = attempt.total.total_seconds(), attempt.paused.total_seconds()
+        self.duration.observe(total, attempt.completion_status)
+        self.progression.observe(total - paused, attempt.completion_status)
+        self.manual_pause.observe(paused, attempt.completion_status)
 
     def forget(self, key: NamespacedName) -> None:
         """Drop the series of a deleted Rollout, a scrape later; with the last one those of its whole namespace.

@@ -25,6 +25,7 @@ from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.resources import PODS
 from prograde.controller.workers import Result
 from prograde.core.plan import Event, Plan
+from prograde.core.rollout.duration import finished_attempt
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import differ_in_counts_only
@@ -119,7 +120,7 @@ class RolloutReconciler:
             if applied.create_failure is not None:
                 snapshot = msgspec.structs.replace(snapshot, create_failure=applied.create_failure)
                 continue
-            self._observe(rollout, plan, applied)
+            self._observe(rollout, plan, applied, now)
             return _result_of(plan, now, hold_seconds)
         raise AssertionError(f"Rollout {key_of(rollout)}: still no plan after {PLANS_PER_PASS_MAX} attempts")
 
@@ -155,9 +156,11 @@ class RolloutReconciler:
         listing = await self._client.list(PODS, rollout.metadata.namespace, label_selector=selector)
         return tuple(listing.to(Pod))
 
-    def _observe(self, rollout: Rollout, plan: Plan[RolloutStatus], applied: Applied) -> None:
+    def _observe(self, rollout: Rollout, plan: Plan[RolloutStatus], applied: Applied, now: datetime) -> None:
         if plan.status is not None and not applied.is_held_by_budget:
-            self._metrics.observe_finish(rollout.status.duration, plan.status.duration)
+            attempt = finished_attempt(rollout.status.duration, plan.status.duration, now)
+            if attempt is not None:
+                self._metrics.observe_attempt(attempt)
         for wait in plan.waits[:1]:
             log.info("Waiting: %s", wait.message, extra=_about(key_of(rollout)))
 

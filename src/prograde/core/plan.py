@@ -8,6 +8,8 @@ A planner turns a snapshot into a plan and does nothing itself; `controller.appl
 * After the last group, `Plan.status` is written as a merge patch of what changed (`merge_patch`), and only then are
   `Plan.events` recorded, in order. Events that belong to one action are carried by the action and recorded when it
   has succeeded, in the order in which the plan lists the actions.
+* `Plan.error` says that something outside keeps the pass from going on (a router's object is missing): there is no
+  status then, and the pass counts as failed.
 * An action that changes an object on the strength of what was read carries the `resource_version` that it was decided
   on, so that a decision made on a stale view ends as a conflict and not as a silent overwrite. Patches hold only
   what changes: a typed view knows a part of an object and must never be written back whole.
@@ -20,13 +22,18 @@ which path and which content type carry it is up to `controller.apply`.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
+
+from prograde.core.objects import Json, JsonObject, ObjectRef
 
 __all__ = [
     "Action",
     "AdoptReplicaSet",
+    "CreateAnalysisRun",
+    "CreateExperiment",
+    "CreateObject",
     "CreateReplicaSet",
     "DeleteAnalysisRun",
     "DeleteExperiment",
@@ -35,22 +42,19 @@ __all__ = [
     "EvictPod",
     "Json",
     "JsonObject",
+    "PatchObject",
     "PatchPodMetadata",
     "PatchReplicaSet",
     "PatchRollout",
     "PatchService",
     "Plan",
     "ReleaseReplicaSet",
+    "ScaleWorkload",
     "TerminateAnalysisRun",
     "TerminateExperiment",
     "Wait",
     "WaitReason",
 ]
-
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-"""A JSON value as Python reads it."""
-
-JsonObject: TypeAlias = dict[str, Json]
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -79,6 +83,15 @@ class WaitReason(StrEnum):
     PODS_TERMINATING = "PodsTerminating"
     SERVICE_NOT_SWITCHED = "ServiceNotSwitched"
     ANALYSIS = "Analysis"
+    EXPERIMENT = "Experiment"
+    STEP_PLUGIN = "StepPlugin"
+    TRAFFIC_NOT_ROUTED = "TrafficNotRouted"
+    """A router cannot do what it is asked for."""
+    WEIGHT_NOT_VERIFIED = "WeightNotVerified"
+    STABLE_CAPACITY = "StableCapacity"
+    """The stable revision cannot serve the share of traffic that it would get."""
+    WORKLOAD = "Workload"
+    """The referenced workload is not there, or cannot be used."""
     SCALE_DOWN_DELAY = "ScaleDownDelay"
     RESTART = "Restart"
     OBSERVATION = "Observation"
@@ -283,6 +296,59 @@ class EvictPod(Action, frozen=True, kw_only=True):
     uid: str
 
 
+class CreateObject(Action, frozen=True, kw_only=True):
+    """Create an object of any kind. That it exists already is an error: the next snapshot has it.
+
+    `failure` is recorded when the API server refuses, its message being completed by the server's words.
+    """
+
+    ref: ObjectRef
+    manifest: JsonObject
+    failure: Event | None = None
+
+
+class PatchObject(Action, frozen=True, kw_only=True):
+    """Change an object of any kind by a JSON merge patch.
+
+    The patch carries the resource version where it replaces a list, so that no concurrent change of that list is lost.
+    `failure` is recorded when the API server refuses, its message being completed by the server's words; a conflict is
+    not reported, since the next snapshot settles it.
+    """
+
+    ref: ObjectRef
+    patch: JsonObject
+    failure: Event | None = None
+
+
+class ScaleWorkload(Action, frozen=True, kw_only=True):
+    """Set the number of pods of the workload that a Rollout refers to. Not found is no error.
+
+    A failure ends the plan only if `must_succeed`; otherwise it is logged.
+    """
+
+    ref: ObjectRef
+    replicas: int
+    must_succeed: bool = False
+
+
+class CreateAnalysisRun(Action, frozen=True, kw_only=True):
+    """Create an AnalysisRun.
+
+    That the name is taken is a fact for the next decision: `controller.apply` reports the existing one, read from the
+    API server, and the shell plans again with it in `RolloutSnapshot.taken`.
+    """
+
+    name: str
+    manifest: JsonObject
+
+
+class CreateExperiment(Action, frozen=True, kw_only=True):
+    """Create an Experiment; a taken name is reported as for `CreateAnalysisRun`."""
+
+    name: str
+    manifest: JsonObject
+
+
 class TerminateAnalysisRun(Action, frozen=True, kw_only=True):
     """Ask an AnalysisRun to stop (``spec.terminate``). Not found is no error."""
 
@@ -323,6 +389,9 @@ class Plan(msgspec.Struct, Generic[StatusT], frozen=True, kw_only=True):
     """Why the goal is not reached, the most important reason first; empty when it is reached."""
     requeue_at: datetime | None = None
     """When to look again although nothing may have happened; None leaves it to events and the resync."""
+    error: str = ""
+    """Why this pass fails although everything above is right: set, the groups are carried out and the events recorded,
+    then the pass ends as failed and is tried again with back-off. There is no status then."""
     wants_pods: bool = False
     """The decision needs the pods, which the snapshot does not hold: list them and plan again. Nothing else is set."""
 
@@ -339,4 +408,4 @@ class Plan(msgspec.Struct, Generic[StatusT], frozen=True, kw_only=True):
     @property
     def writes_nothing(self) -> bool:
         """True when carrying out this plan would change nothing in the cluster."""
-        return not self.groups and self.status is None and not self.events and not self.wants_pods
+        return not self.groups and self.status is None and not self.events and not self.error and not self.wants_pods

@@ -1,1 +1,1 @@
-"""Traffic routers: objects and intent in, patches out."""
+"""Traffic routers: what a weight, a hash or a header route means in the objects of NGINX, Istio or the Gateway API."""

@@ -31,6 +31,7 @@ from prograde.core.rollout.replicas import Limits
 from prograde.core.rollout.replicas import limits as resolve_limits
 from prograde.core.rollout.replicasets import hash_of, scale_down_deadline_of, size_of
 from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.core.routing import Router
 
 __all__ = ["RolloutContext", "is_completed"]
 
@@ -51,6 +52,8 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All that belong to the Rollout, oldest first."""
     new: ReplicaSet | None
     stable: ReplicaSet | None
+    routers: tuple[Router, ...] = ()
+    """Those that the spec names, in the order in which they are asked."""
 
     # ---- Shorthands ---------------------------------------------------------------------------------------------
 

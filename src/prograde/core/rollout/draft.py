@@ -6,7 +6,7 @@ ReplicaSet becomes one patch, so that no write of a plan invalidates the version
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -35,15 +35,19 @@ class Stage(IntEnum):
     CREATE = 1
     SERVICES = 2
     """Selectors that are ready to move: away from pods that the next stage may remove, to pods that exist already."""
-    REPLICA_SETS = 3
-    ROLLOUT = 4
+    TRAFFIC = 3
+    """Weights and routes, after the selectors that they lead to. Goes out in groups of its own, see `Draft.route`."""
+    RUNS = 4
+    """Analysis and experiments that begin now."""
+    REPLICA_SETS = 5
+    ROLLOUT = 6
     """Revision and defaults on the Rollout itself: it says the number that its ReplicaSet has, never one that the
     ReplicaSet failed to get."""
-    ACTIVE_SERVICE = 5
+    ACTIVE_SERVICE = 7
     """Blue-green's switch. Nothing is scaled down on the strength of it before a later plan has seen it done."""
-    PODS = 6
+    PODS = 8
     """Evictions, and metadata of pods after that of their ReplicaSet: new pods must not miss a change."""
-    CLEAN_UP = 7
+    CLEAN_UP = 9
     """Objects that nobody needs any more."""
 
 
@@ -64,10 +68,13 @@ class Draft:
         self.abort_message: str | None = None
         """Why this pass aborts the update; None when it does not. May be empty."""
         self.removes_abort = False
+        self.error = ""
+        """Why the pass cannot go on; see `fail`."""
         self.restarted_at: datetime | None = None
         """The `spec.restartAt` that this pass fulfils; None when it does not."""
         self._actions: defaultdict[Stage, list[Action]] = defaultdict(list)
         self._replica_set_patches: dict[str, PatchReplicaSet] = {}
+        self._routing: list[tuple[Action, ...]] = []
         self._selectors: dict[str, str] = {}
         self.revision = parse_integer(context.rollout.metadata.annotations.get(names.REVISION_ANNOTATION, "")) or 0
         """The revision number of the Rollout after this plan."""
@@ -252,6 +259,17 @@ class Draft:
         """Add an action. Actions of one stage must not depend on each other."""
         self._actions[stage].append(action)
 
+    def route(self, groups: Iterable[tuple[Action, ...]]) -> None:
+        """Add a router's groups of actions, to be carried out one group after the other."""
+        self._routing += groups
+
+    def fail(self, error: str) -> None:
+        """End the pass as failed because of something outside. What was decided before still goes out.
+
+        Whoever calls this returns at once, without a status; nothing that comes later in the order may be added.
+        """
+        self.error = error
+
     def act_once(self, stage: Stage, action: Action) -> None:
         """Add an action unless the very same one is there already."""
         if action not in self._actions[stage]:
@@ -280,9 +298,12 @@ class Draft:
         stages = {stage: list(actions) for stage, actions in self._actions.items() if actions}
         if self._replica_set_patches:
             stages.setdefault(Stage.REPLICA_SETS, []).extend(self._replica_set_patches.values())
+        before = [tuple(stages[stage]) for stage in sorted(stages) if stage < Stage.TRAFFIC]
+        after = [tuple(stages[stage]) for stage in sorted(stages) if stage > Stage.TRAFFIC]
         return Plan(
-            groups=tuple(tuple(stages[stage]) for stage in sorted(stages)),
+            groups=(*before, *self._routing, *after),
             status=status,
+            error=self.error,
             events=tuple(self.events),
             waits=tuple(self.waits),
             requeue_at=self.requeue_at,

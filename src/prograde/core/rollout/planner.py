@@ -46,6 +46,7 @@ from prograde.core.rollout.replicasets import by_age, find_by_hash, hash_of
 from prograde.core.rollout.snapshot import CreateFailure, RolloutSnapshot
 from prograde.core.rollout.status import finish, settle_pause, with_phase
 from prograde.core.rollout.unsupported import unsupported_field
+from prograde.core.routing import Router, RoutersOf, no_routers
 
 __all__ = ["plan_rollout"]
 
@@ -55,8 +56,11 @@ CREATE_RETRY = timedelta(seconds=10)
 """When a ReplicaSet could not be created (quota, admission): as often as a work queue's longest back-off."""
 
 
-def plan_rollout(snapshot: RolloutSnapshot, now: datetime) -> RolloutPlan:
-    """Decide what to do about one Rollout. Planning again after nothing but the plan's own effects plans nothing."""
+def plan_rollout(snapshot: RolloutSnapshot, now: datetime, routers_of: RoutersOf = no_routers) -> RolloutPlan:
+    """Decide what to do about one Rollout. Planning again after nothing but the plan's own effects plans nothing.
+
+    `routers_of` knows the routers; it is only asked about Rollouts whose spec is valid.
+    """
     rollout = snapshot.rollout
     if rollout.metadata.deletion_timestamp is not None:
         return Plan()
@@ -65,7 +69,7 @@ def plan_rollout(snapshot: RolloutSnapshot, now: datetime) -> RolloutPlan:
     claimed = revisions.claim(rollout, snapshot.replica_sets)
     if claimed.adopt or claimed.release:
         return _claim(claimed)
-    context = _context(snapshot, claimed, now)
+    context = _context(snapshot, claimed, now, routers_of(rollout))
     if context.new is None:
         return _create(context)
     if rollout.spec.replicas is None:
@@ -254,7 +258,9 @@ def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutP
 # ---- Context ----------------------------------------------------------------------------------------------------
 
 
-def _context(snapshot: RolloutSnapshot, claimed: revisions.Claim, now: datetime) -> RolloutContext:
+def _context(
+    snapshot: RolloutSnapshot, claimed: revisions.Claim, now: datetime, routers: tuple[Router, ...]
+) -> RolloutContext:
     rollout, owned = snapshot.rollout, claimed.owned
     computed = podtemplate.pod_template_hash(rollout.spec.template, rollout.status.collision_count)
     failure = snapshot.create_failure
@@ -272,6 +278,7 @@ def _context(snapshot: RolloutSnapshot, claimed: revisions.Claim, now: datetime)
         replica_sets=owned,
         new=new,
         stable=stable or find_by_hash(owned, rollout.status.stable_rs),
+        routers=routers,
     )
 
 

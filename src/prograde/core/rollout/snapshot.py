@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from prograde.api.analysis import AnalysisRun
+from prograde.api.analysis import AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate
 from prograde.api.experiment import Experiment
 from prograde.api.rollout import Rollout
+from prograde.api.workloadref import Workload
 from prograde.api.workloads import Pod, ReplicaSet, Service
+from prograde.core.objects import Objects
 
 __all__ = ["CreateFailure", "RolloutSnapshot"]
 
@@ -35,11 +37,21 @@ class RolloutSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Those of the namespace that carry the pod-template-hash label and whose controller is this Rollout (by UID) or
     nobody. Others may be included; they are ignored."""
     services: Mapping[str, Service] = {}
-    """The Services of the namespace that the Rollout names, by name; a missing entry means that it does not exist."""
+    """The Services of the namespace that the Rollout and its Experiments name, by name; a missing entry means that
+    it does not exist."""
     pods: tuple[Pod, ...] | None = None
     """The pods that the Rollout's selector selects; None when they were not listed."""
     analysis_runs: tuple[AnalysisRun, ...] = ()
     """Those whose controller is this Rollout."""
     experiments: tuple[Experiment, ...] = ()
     """Those whose controller is this Rollout."""
+    analysis_templates: Mapping[str, AnalysisTemplate] = {}
+    """Those of the namespace that the Rollout's analyses name, also by way of other templates, as far as they exist."""
+    cluster_analysis_templates: Mapping[str, ClusterAnalysisTemplate] = {}
+    objects: Objects = Objects()
+    """What routers have asked for."""
+    workload: Workload | None = None
+    """The workload that `spec.workloadRef` names; None when it does not exist, or none is named."""
+    taken: tuple[AnalysisRun | Experiment, ...] = ()
+    """Objects that hold the names under which the previous plan of this pass wanted to create some."""
     create_failure: CreateFailure | None = None

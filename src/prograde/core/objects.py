@@ -12,7 +12,17 @@ import msgspec
 from prograde.api.meta import LabelSelector
 from prograde.api.selectors import selector_matches
 
-__all__ = ["Json", "JsonObject", "ObjectKind", "ObjectRef", "ObjectSelection", "Objects"]
+__all__ = [
+    "DESTINATION_RULES",
+    "INGRESSES",
+    "VIRTUAL_SERVICES",
+    "Json",
+    "JsonObject",
+    "ObjectKind",
+    "ObjectRef",
+    "ObjectSelection",
+    "Objects",
+]
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """A JSON value as Python reads it."""
@@ -72,3 +82,10 @@ class Objects(msgspec.Struct, frozen=True, kw_only=True):
                 texts = {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
                 if selector_matches(selection.selector, texts):
                     yield ref, obj
+
+
+# The kinds that validation and the core itself look at; every other kind is known to its router alone.
+
+INGRESSES = ObjectKind("networking.k8s.io", "v1", "ingresses", "Ingress")
+VIRTUAL_SERVICES = ObjectKind("networking.istio.io", "v1alpha3", "virtualservices", "VirtualService")
+DESTINATION_RULES = ObjectKind("networking.istio.io", "v1alpha3", "destinationrules", "DestinationRule")

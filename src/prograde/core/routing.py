@@ -90,7 +90,9 @@ class Router(Protocol):
 
 
 RoutersOf: TypeAlias = Callable[[Rollout], tuple[Router, ...]]
-"""Returns the routers that a Rollout's `trafficRouting` names, in the order in which they are asked."""
+"""Returns the routers that a Rollout's `trafficRouting` names, in the order in which they are asked.
+
+Never raises, whatever the spec says: what a router cannot make sense of is the `error` of its `route`."""
 
 
 def no_routers(rollout: Rollout) -> tuple[Router, ...]:

@@ -11,7 +11,7 @@ __all__ = ["routers_of"]
 
 
 def routers_of(rollout: Rollout) -> tuple[Router, ...]:
-    """Return the routers of a valid Rollout; none without `trafficRouting`."""
+    """Return the routers of a Rollout; none without `trafficRouting`."""
     canary = rollout.spec.strategy.canary
     routing = canary.traffic_routing if canary is not None else None
     if routing is None:

@@ -59,7 +59,7 @@ CREATE_RETRY = timedelta(seconds=10)
 def plan_rollout(snapshot: RolloutSnapshot, now: datetime, routers_of: RoutersOf = no_routers) -> RolloutPlan:
     """Decide what to do about one Rollout. Planning again after nothing but the plan's own effects plans nothing.
 
-    `routers_of` knows the routers; it is only asked about Rollouts whose spec is valid.
+    `routers_of` knows the routers.
     """
     rollout = snapshot.rollout
     if rollout.metadata.deletion_timestamp is not None:

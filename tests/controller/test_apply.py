@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.kube.virtual_time import virtual_time
 
-from prograde.api.meta import key_of
+from prograde.api.meta import NamespacedName, key_of
 from prograde.api.rollout import PauseCondition, Rollout, RolloutStatus
 from prograde.controller.apply import Applied, Applier, OwnerGone
 from prograde.controller.expectations import Expectations
@@ -107,7 +107,7 @@ async def test_a_replica_set_is_patched_on_the_version_that_was_seen_and_nothing
         assert after["metadata"]["annotations"] == {"kept": "yes", "new": "1"}
         assert after["spec"]["template"] == made["spec"]["template"]
         expected = on.expectations.expected(key_of(on.rollout))
-        assert expected == ((REPLICA_SETS, "cart-1"),)
+        assert expected == ((REPLICA_SETS, NamespacedName("default", "cart-1")),)
         with pytest.raises(Conflict):
             await on.carry_out((patch,))
 
@@ -134,7 +134,7 @@ async def test_a_created_replica_set_is_expected_in_the_cache() -> None:
         applied = await on.carry_out((CreateReplicaSet(name="cart-1", manifest=replica_set("cart-1")),))
         assert applied.create_failure is None
         assert on.has("replicasets", "cart-1")
-        assert on.expectations.expected(key_of(on.rollout)) == ((REPLICA_SETS, "cart-1"),)
+        assert on.expectations.expected(key_of(on.rollout)) == ((REPLICA_SETS, NamespacedName("default", "cart-1")),)
 
 
 @virtual_time
@@ -251,7 +251,7 @@ async def test_the_status_goes_out_last_as_a_patch_of_what_changed_and_then_the_
         assert "phase" not in status
         assert [each["reason"] for each in status["pauseConditions"]] == ["CanaryPauseStep"]
         assert on.events == ["First", "Second"]
-        assert (ROLLOUTS, "cart") in on.expectations.expected(key_of(rollout))
+        assert (ROLLOUTS, NamespacedName("default", "cart")) in on.expectations.expected(key_of(rollout))
 
 
 @virtual_time

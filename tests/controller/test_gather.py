@@ -60,7 +60,7 @@ async def test_a_cache_is_behind_until_the_write_comes_back_through_the_watch() 
         expectations = Expectations()
         made = sandbox.create(replica_set("cart-1"))
         version = made["metadata"]["resourceVersion"]
-        expectations.note(KEY, REPLICA_SETS, "cart-1", version, 0.0)
+        expectations.note(KEY, REPLICA_SETS, NamespacedName("default", "cart-1"), version, 0.0)
         assert is_behind(caches, expectations, KEY, 0.0)
         await asyncio.sleep(1)
         assert not is_behind(caches, expectations, KEY, 1.0)
@@ -75,7 +75,7 @@ async def test_an_object_that_was_deleted_after_the_write_is_not_waited_for() ->
         version = sandbox.create(replica_set("cart-1"))["metadata"]["resourceVersion"]
         sandbox.delete("replicasets", "cart-1")
         await asyncio.sleep(1)
-        expectations.note(KEY, REPLICA_SETS, "cart-1", version, 1.0)
+        expectations.note(KEY, REPLICA_SETS, NamespacedName("default", "cart-1"), version, 1.0)
         assert not is_behind(caches, expectations, KEY, 1.0)
 
 

@@ -1,18 +1,20 @@
 """From plans to API calls, in the order that `core.plan` promises.
 
 Groups one after the other, the actions of a group together; then the status, then the events. The first failure ends
-it: the next snapshot leads to the rest. Two failures are not errors but facts for the next decision, and are handed
-back: a ReplicaSet that could not be created, and pods that a disruption budget keeps.
+it: the next snapshot leads to the rest. Three failures are not errors but facts for the next decision, and are handed
+back: a ReplicaSet that could not be created, a run whose name is taken, and pods that a disruption budget keeps.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from prograde.api.meta import ObjectMeta, key_of
+from prograde.api.analysis import AnalysisRun
+from prograde.api.experiment import Experiment
+from prograde.api.meta import NamespacedName, ObjectMeta, key_of
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.workloads import ReplicaSet
 from prograde.controller.expectations import Expectations
@@ -23,11 +25,15 @@ from prograde.controller.resources import (
     REPLICA_SETS,
     ROLLOUTS,
     SERVICES,
+    resource_of,
 )
 from prograde.controller.workers import StateOfTheWorld
 from prograde.core.plan import (
     Action,
     AdoptReplicaSet,
+    CreateAnalysisRun,
+    CreateExperiment,
+    CreateObject,
     CreateReplicaSet,
     DeleteAnalysisRun,
     DeleteExperiment,
@@ -35,19 +41,21 @@ from prograde.core.plan import (
     Event,
     EvictPod,
     JsonObject,
+    PatchObject,
     PatchPodMetadata,
     PatchReplicaSet,
     PatchRollout,
     PatchService,
     Plan,
     ReleaseReplicaSet,
+    ScaleWorkload,
     TerminateAnalysisRun,
     TerminateExperiment,
 )
 from prograde.core.rollout.snapshot import CreateFailure
 from prograde.core.rollout.status import status_patch
 from prograde.kube.client import STRATEGIC_PATCH, Answer, Client
-from prograde.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, TooManyRequests
+from prograde.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, KubeError, NotFound, TooManyRequests
 from prograde.kube.patches import merge_patch
 from prograde.kube.resources import Resource
 from prograde.telemetry.logs import fields
@@ -60,6 +68,9 @@ FIELD_MANAGER: Final = "rollouts-controller"
 
 POD_UPDATE_TRIES: Final = 3
 """A pod that starts changes several times a second; a later pass tries again anyway."""
+
+SCALE_TRIES: Final = 3
+"""The controller of a workload writes its status while we change its size."""
 
 EventSink = Callable[[Rollout, Event], None]
 """Records a Kubernetes Event; must not wait or raise."""
@@ -74,6 +85,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
     create_failure: CreateFailure | None = None
     """Set: plan again with this fact; nothing after the failed create was done."""
+    taken: tuple[AnalysisRun | Experiment, ...] = ()
+    """Not empty: plan again with the holders of these names; nothing after their group was done."""
     is_held_by_budget: bool = False
     """A disruption budget refused an eviction: the status was not written, the plan's `requeue_at` stands."""
     writes: int = 0
@@ -93,6 +106,12 @@ class _CreateFailed(Exception):
         self.failure = failure
 
 
+class _NamesTaken(Exception):
+    def __init__(self, *holders: AnalysisRun | Experiment) -> None:
+        super().__init__(", ".join(holder.metadata.name for holder in holders))
+        self.holders = holders
+
+
 class Applier:
     """Carries out plans for Rollouts.
 
@@ -100,12 +119,20 @@ class Applier:
         client: the throttled client of the workers.
         expectations: told of every write to an object that decisions read from a cache.
         record: takes the plan's events, once what they tell of has happened.
+        versions: of kinds that are known by name only, as far as an operator has chosen them, by group.
     """
 
-    def __init__(self, client: Client, expectations: Expectations, record: EventSink) -> None:
+    def __init__(
+        self,
+        client: Client,
+        expectations: Expectations,
+        record: EventSink,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
         self._client = client
         self._expectations = expectations
         self._record = record
+        self._versions = versions or {}
 
     async def apply(self, rollout: Rollout, plan: Plan[RolloutStatus]) -> Applied:
         """Carry out `plan` for `rollout`, the object that it was made from.
@@ -121,6 +148,8 @@ class Applier:
                 writes += len(group)
         except _CreateFailed as err:
             return Applied(create_failure=err.failure, writes=writes)
+        except _NamesTaken as err:
+            return Applied(taken=err.holders, writes=writes)
         except _HeldByBudget:
             return Applied(is_held_by_budget=True, writes=writes)
         if plan.status is not None:
@@ -131,7 +160,8 @@ class Applier:
     async def _apply_group(self, rollout: Rollout, group: tuple[Action, ...]) -> None:
         """Carry out independent actions together and record their events in the plan's order.
 
-        When some fail, all are still waited for; the first failure, in the plan's order, is the one that counts.
+        When some fail, all are still waited for; the first failure, in the plan's order, is the one that counts. Names
+        that are taken count only if nothing else failed, and then all of them.
         """
         if len(group) == 1:
             results: list[BaseException | None] = [await _caught(self._act(rollout, group[0]))]
@@ -140,9 +170,12 @@ class Applier:
         for action, failure in zip(group, results, strict=True):
             if failure is None:
                 self._record_all(rollout, action.events)
-        for failure in results:
-            if failure is not None:
+        failures = [each for each in results if each is not None]
+        for failure in failures:
+            if not isinstance(failure, _NamesTaken):
                 raise failure
+        if holders := [holder for each in failures if isinstance(each, _NamesTaken) for holder in each.holders]:
+            raise _NamesTaken(*holders)
 
     async def _act(self, rollout: Rollout, action: Action) -> None:
         namespace = rollout.metadata.namespace
@@ -182,6 +215,16 @@ class Applier:
                 await _unless_not_found(self._update_pod(namespace, action))
             case EvictPod():
                 await self._evict(namespace, action)
+            case CreateObject():
+                await self._create_object(rollout, action)
+            case PatchObject():
+                await self._patch_object(rollout, action)
+            case ScaleWorkload():
+                await self._scale_workload(rollout, action)
+            case CreateAnalysisRun():
+                await self._create_run(rollout, ANALYSIS_RUNS, action, AnalysisRun)
+            case CreateExperiment():
+                await self._create_run(rollout, EXPERIMENTS, action, Experiment)
             case TerminateAnalysisRun():
                 await _unless_not_found(self._patch(ANALYSIS_RUNS, namespace, action.name, _TERMINATE))
             case TerminateExperiment():
@@ -207,6 +250,81 @@ class Applier:
         except ApiError as err:
             raise _CreateFailed(CreateFailure(name=action.name, message=err.message)) from err
         self._expect(rollout, REPLICA_SETS, answer)
+
+    async def _create_run(
+        self,
+        rollout: Rollout,
+        resource: Resource,
+        action: CreateAnalysisRun | CreateExperiment,
+        kind: type[AnalysisRun] | type[Experiment],
+    ) -> None:
+        namespace = rollout.metadata.namespace
+        try:
+            answer = await self._client.create(
+                resource, namespace, action.manifest, name=action.name, field_manager=FIELD_MANAGER
+            )
+        except AlreadyExists as err:
+            # From the server: our cache may not have it yet, or not at all if it is another controller's.
+            raise _NamesTaken((await self._client.get(resource, namespace, action.name)).to(kind)) from err
+        self._expect(rollout, resource, answer)
+
+    async def _create_object(self, rollout: Rollout, action: CreateObject) -> None:
+        resource = resource_of(action.ref.kind, self._versions)
+        manifest = {**action.manifest, "apiVersion": resource.api_version}
+        try:
+            answer = await self._client.create(
+                resource, action.ref.namespace, manifest, name=action.ref.name, field_manager=FIELD_MANAGER
+            )
+        except KubeError as err:
+            self._record_failure(rollout, action.failure, err)
+            raise
+        self._expect(rollout, resource, answer)
+
+    async def _patch_object(self, rollout: Rollout, action: PatchObject) -> None:
+        resource = resource_of(action.ref.kind, self._versions)
+        try:
+            answer = await self._patch(resource, action.ref.namespace, action.ref.name, action.patch)
+        except KubeError as err:
+            self._record_failure(rollout, action.failure, err)
+            raise
+        self._expect(rollout, resource, answer)
+
+    def _record_failure(self, rollout: Rollout, failure: Event | None, err: KubeError) -> None:
+        """Tell people of a write that failed, unless the next snapshot settles it."""
+        if failure is None or isinstance(err, Conflict | AlreadyExists):
+            return
+        words = err.message if isinstance(err, ApiError) else str(err)
+        self._record(rollout, msgspec.structs.replace(failure, message=f"{failure.message}: {words}"))
+
+    async def _scale_workload(self, rollout: Rollout, action: ScaleWorkload) -> None:
+        try:
+            await _unless_not_found(self._update_replicas(action))
+        except KubeError as err:
+            if action.must_succeed:
+                raise
+            log.warning(
+                "%s could not be scaled to %d, it is tried again: %s", action.ref, action.replicas, err,
+                extra=fields(namespace=rollout.metadata.namespace, rollout=rollout.metadata.name),
+            )  # fmt: skip
+
+    async def _update_replicas(self, action: ScaleWorkload) -> None:
+        """Change the size by get and update: the controller's roles do not grant to patch Deployments.
+
+        Raises:
+            Conflict: the workload changed each time between reading and writing.
+        """
+        ref, resource = action.ref, resource_of(action.ref.kind, self._versions)
+        for tries_left in reversed(range(SCALE_TRIES)):
+            workload = (await self._client.get(resource, ref.namespace, ref.name)).to(dict[str, Any])
+            if workload["spec"].get("replicas") == action.replicas:
+                return
+            workload["spec"]["replicas"] = action.replicas
+            try:
+                await self._client.update(resource, ref.namespace, ref.name, workload, field_manager=FIELD_MANAGER)
+                return
+            except Conflict:
+                if not tries_left:
+                    raise
 
     async def _adopt(self, rollout: Rollout, action: AdoptReplicaSet) -> None:
         namespace = rollout.metadata.namespace
@@ -291,8 +409,9 @@ class Applier:
 
     def _expect(self, rollout: Rollout, resource: Resource, answer: Answer) -> None:
         metadata = answer.to(_Object).metadata
+        written = NamespacedName(metadata.namespace, metadata.name)
         now_seconds = asyncio.get_running_loop().time()
-        self._expectations.note(key_of(rollout), resource, metadata.name, metadata.resource_version, now_seconds)
+        self._expectations.note(key_of(rollout), resource, written, metadata.resource_version, now_seconds)
 
     def _record_all(self, rollout: Rollout, events: tuple[Event, ...]) -> None:
         for event in events:

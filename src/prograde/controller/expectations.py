@@ -33,27 +33,34 @@ class Expectations:
     """The resourceVersions that the caches have still to reach, by the key of the Rollout whose pass wrote them."""
 
     def __init__(self) -> None:
-        self._expected: dict[NamespacedName, dict[tuple[Resource, str], tuple[str, float]]] = {}
+        self._expected: dict[NamespacedName, dict[tuple[Resource, NamespacedName], tuple[str, float]]] = {}
 
-    def note(self, key: NamespacedName, resource: Resource, name: str, version: str, now_seconds: float) -> None:
-        """Remember that `name` was written and is at `version` now; the clock is the event loop's."""
-        self._expected.setdefault(key, {})[(resource, name)] = (version, now_seconds)
+    def note(
+        self, key: NamespacedName, resource: Resource, written: NamespacedName, version: str, now_seconds: float
+    ) -> None:
+        """Remember that the object `written` is at `version` now; the clock is the event loop's."""
+        self._expected.setdefault(key, {})[(resource, written)] = (version, now_seconds)
 
     def unseen(
-        self, key: NamespacedName, resource: Resource, name: str, seen_version: str | None, now_seconds: float
+        self,
+        key: NamespacedName,
+        resource: Resource,
+        written: NamespacedName,
+        seen_version: str | None,
+        now_seconds: float,
     ) -> bool:
-        """Say whether the cache's version of `name` (None: not in the cache) is older than our last write."""
-        return self._is_unseen(self._expected.get(key, {}).get((resource, name)), seen_version, now_seconds)
+        """Say whether the cache's version of `written` (None: not in the cache) is older than our last write."""
+        return self._is_unseen(self._expected.get(key, {}).get((resource, written)), seen_version, now_seconds)
 
-    def expected(self, key: NamespacedName) -> tuple[tuple[Resource, str], ...]:
+    def expected(self, key: NamespacedName) -> tuple[tuple[Resource, NamespacedName], ...]:
         """Return which objects are waited for."""
         return tuple(self._expected.get(key, ()))
 
-    def settle(self, key: NamespacedName, resource: Resource, name: str) -> None:
+    def settle(self, key: NamespacedName, resource: Resource, written: NamespacedName) -> None:
         """Stop waiting for one object: it was seen, or seen to be deleted."""
         expected = self._expected.get(key)
         if expected is not None:
-            expected.pop((resource, name), None)
+            expected.pop((resource, written), None)
             if not expected:
                 del self._expected[key]
 

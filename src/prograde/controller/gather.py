@@ -14,11 +14,10 @@ from prograde.api.names import ROLLOUT
 from prograde.api.rollout import Rollout
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.controller.expectations import Expectations
-from prograde.controller.resources import REPLICA_SETS, ROLLOUTS, SERVICES
 from prograde.core.rollout.services import referenced_services
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.kube.informer import Informer
-from prograde.kube.resources import Key, Resource
+from prograde.kube.resources import Key
 
 __all__ = ["Caches", "by_controller", "by_service", "is_behind", "rollout_of", "snapshot_of"]
 
@@ -91,20 +90,16 @@ def snapshot_of(caches: Caches, key: NamespacedName) -> RolloutSnapshot | None:
 
 def is_behind(caches: Caches, expectations: Expectations, key: NamespacedName, now_seconds: float) -> bool:
     """Say whether a cache has still to see one of our own last writes for the Rollout `key`."""
-    informers: dict[Resource, Informer[Rollout] | Informer[ReplicaSet] | Informer[Service]] = {
-        ROLLOUTS: caches.rollouts,
-        REPLICA_SETS: caches.replica_sets,
-        SERVICES: caches.services,
-    }
-    for resource, name in expectations.expected(key):
+    informers = {informer.resource: informer for informer in caches.all}
+    for resource, written in expectations.expected(key):
         informer = informers[resource]
-        seen = informer.get(Key(key.namespace, name))
+        seen = informer.get(written)
         version = seen.metadata.resource_version if seen is not None else None
         # A cache that has followed the server beyond the write is not behind, even if the object is not in it: then it
         # was deleted meanwhile, or cannot be read.
-        if expectations.unseen(key, resource, name, version, now_seconds) and expectations.unseen(
-            key, resource, name, informer.resource_version, now_seconds
+        if expectations.unseen(key, resource, written, version, now_seconds) and expectations.unseen(
+            key, resource, written, informer.resource_version, now_seconds
         ):
             return True
-        expectations.settle(key, resource, name)
+        expectations.settle(key, resource, written)
     return False

@@ -42,6 +42,7 @@ from prograde.controller.services import ServiceReconciler
 from prograde.controller.settings import ControllerSettings, instance_selector
 from prograde.controller.workers import BASE_DELAY_SECONDS, MAX_DELAY_SECONDS, Reconciler, run_workers
 from prograde.core.plan import Event
+from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder, ObjectReference
 from prograde.kube.informer import Informer
@@ -51,6 +52,7 @@ from prograde.kube.transport import Transport
 from prograde.kube.workqueue import WorkQueue
 from prograde.telemetry.logs import fields
 from prograde.telemetry.server import serve_healthz, serve_metrics
+from prograde.traffic.registry import routers_of
 
 __all__ = ["Controller", "run_controller"]
 
@@ -69,6 +71,7 @@ class Controller:
         client: throttled; shared by informers and workers.
         now: the wall clock, aware.
         rng: spreads retries.
+        routers_of: knows the traffic routers.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Controller:
         *,
         now: Callable[[], datetime],
         rng: random.Random,
+        routers_of: RoutersOf = routers_of,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -97,6 +101,7 @@ class Controller:
             metrics,
             now=now,
             record=self._record,
+            routers_of=routers_of,
         )
         services = ServiceReconciler(client, self.caches, self._rollout_queue.add)
         self._rollouts = Reconciler(
@@ -259,7 +264,7 @@ class Controller:
             if owner is None:
                 continue
             if new is None:
-                self._expectations.settle(owner, REPLICA_SETS, changed.metadata.name)
+                self._expectations.settle(owner, REPLICA_SETS, key_of(changed))
             self._rollout_queue.add(owner, urgent=self.caches.replica_sets.has_synced)
 
     def _on_analysis_run(self, old: AnalysisRun | None, new: AnalysisRun | None) -> None:

@@ -1,14 +1,22 @@
 """The resources that the controller reads and writes."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prograde.api.names import ANALYSIS_RUN, EXPERIMENT, GROUP, PLURALS, ROLLOUT, VERSION
+from prograde.core.objects import ObjectKind
 from prograde.kube.resources import PODS, Resource
 
-__all__ = ["ANALYSIS_RUNS", "EXPERIMENTS", "PODS", "REPLICA_SETS", "ROLLOUTS", "SERVICES"]
+__all__ = ["ANALYSIS_RUNS", "EXPERIMENTS", "PODS", "REPLICA_SETS", "ROLLOUTS", "SERVICES", "resource_of"]
 
 ROLLOUTS: Final = Resource(group=GROUP, version=VERSION, plural=PLURALS[ROLLOUT], kind=ROLLOUT)
 ANALYSIS_RUNS: Final = Resource(group=GROUP, version=VERSION, plural=PLURALS[ANALYSIS_RUN], kind=ANALYSIS_RUN)
 EXPERIMENTS: Final = Resource(group=GROUP, version=VERSION, plural=PLURALS[EXPERIMENT], kind=EXPERIMENT)
 REPLICA_SETS: Final = Resource(group="apps", plural="replicasets", kind="ReplicaSet")
 SERVICES: Final = Resource(plural="services", kind="Service")
+
+
+def resource_of(kind: ObjectKind, versions: Mapping[str, str]) -> Resource:
+    """Return how a kind is reached; `versions` are those that an operator has chosen, by group."""
+    version = versions.get(kind.group, kind.version)
+    return Resource(group=kind.group, version=version, plural=kind.plural, kind=kind.kind)

@@ -7,7 +7,7 @@ key ──▶ snapshot from the caches ──▶ plan (pure) ──▶ API calls
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -23,17 +23,18 @@ from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, is_behind, snapshot_of
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.resources import PODS
-from prograde.controller.workers import Result
+from prograde.controller.workers import Result, StateOfTheWorld
 from prograde.core.plan import Event, Plan
 from prograde.core.rollout.duration import finished_attempt
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import differ_in_counts_only
+from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
 from prograde.kube.resources import Key
 from prograde.telemetry.logs import fields
 
-__all__ = ["RolloutReconciler"]
+__all__ = ["PassFailed", "RolloutReconciler"]
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,13 @@ STALE_CACHE_SECONDS: Final = 0.1
 COUNTS_HELD_SECONDS: Final = 1.0
 """Long enough for most pods of one scaling step to come up, short enough that nobody takes the counts for stuck."""
 
-PLANS_PER_PASS_MAX: Final = 4
-"""A pass plans again when it was given the pods, and when a create failed; more than both twice is a bug."""
+PLANS_PER_PASS_MAX: Final = 10
+"""A pass plans again when it was given the pods, when a create failed, and for every name of a run that is taken by
+somebody else's."""
+
+
+class PassFailed(StateOfTheWorld):
+    """Something outside keeps a Rollout's pass from going on; the message names it."""
 
 
 class RolloutReconciler:
@@ -53,6 +59,8 @@ class RolloutReconciler:
     Args:
         now: the wall clock, aware.
         record: takes Kubernetes Events about a Rollout; must not wait or raise.
+        routers_of: knows the traffic routers.
+        versions: see `Applier`.
     """
 
     def __init__(
@@ -64,6 +72,8 @@ class RolloutReconciler:
         *,
         now: Callable[[], datetime],
         record: Callable[[Rollout, Event], None],
+        routers_of: RoutersOf,
+        versions: Mapping[str, str] | None = None,
     ) -> None:
         self._client = client
         self._caches = caches
@@ -71,7 +81,8 @@ class RolloutReconciler:
         self._metrics = metrics
         self._now = now
         self._record = record
-        self._applier = Applier(client, expectations, record)
+        self._routers_of = routers_of
+        self._applier = Applier(client, expectations, record, versions)
         self._held_since: dict[NamespacedName, float] = {}
         """When, on the loop's clock, a write of mere counts was first put off."""
 
@@ -109,7 +120,7 @@ class RolloutReconciler:
         rollout = snapshot.rollout
         for _ in range(PLANS_PER_PASS_MAX):
             now = self._now()
-            plan = plan_rollout(snapshot, now)
+            plan = plan_rollout(snapshot, now, self._routers_of)
             if plan.wants_pods:
                 snapshot = msgspec.structs.replace(snapshot, pods=await self._list_pods(rollout))
                 continue
@@ -120,7 +131,12 @@ class RolloutReconciler:
             if applied.create_failure is not None:
                 snapshot = msgspec.structs.replace(snapshot, create_failure=applied.create_failure)
                 continue
+            if applied.taken:
+                snapshot = msgspec.structs.replace(snapshot, taken=snapshot.taken + applied.taken)
+                continue
             self._observe(rollout, plan, applied, now)
+            if plan.error:
+                raise PassFailed(plan.error)
             return _result_of(plan, now, hold_seconds)
         raise AssertionError(f"Rollout {key_of(rollout)}: still no plan after {PLANS_PER_PASS_MAX} attempts")
 

@@ -299,7 +299,7 @@ class EvictPod(Action, frozen=True, kw_only=True):
 class CreateObject(Action, frozen=True, kw_only=True):
     """Create an object of any kind. That it exists already is an error: the next snapshot has it.
 
-    `failure` is recorded when the API server refuses, its message being completed by the server's words.
+    `failure` is recorded when the API server refuses, its message being completed by a colon and the server's words.
     """
 
     ref: ObjectRef
@@ -311,8 +311,8 @@ class PatchObject(Action, frozen=True, kw_only=True):
     """Change an object of any kind by a JSON merge patch.
 
     The patch carries the resource version where it replaces a list, so that no concurrent change of that list is lost.
-    `failure` is recorded when the API server refuses, its message being completed by the server's words; a conflict is
-    not reported, since the next snapshot settles it.
+    `failure` is recorded when the API server refuses, its message being completed by a colon and the server's words; a
+    conflict is not reported, since the next snapshot settles it.
     """
 
     ref: ObjectRef

@@ -86,7 +86,7 @@ def track_update(
     if given is not None:
         if not given or given == [{}]:
             return []
-        if all(map(_is_sound, given)):
+        if given != before and all(map(_is_sound, given)):  # what the store has was sound already
             before = [dict(entry) for entry in given]
     if old is not None and not before:
         return []
@@ -454,4 +454,4 @@ def _entry(key: tuple[str, str, str, str], fields: FieldSet, stamp: str) -> dict
 
 
 def _stamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{now.replace(microsecond=0, tzinfo=None).isoformat()}Z"

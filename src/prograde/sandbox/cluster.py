@@ -37,7 +37,7 @@ from prograde.sandbox.errors import StatusError
 from prograde.sandbox.faults import Faults
 from prograde.sandbox.forms import object_as
 from prograde.sandbox.kinds import Kind, Object
-from prograde.sandbox.kubelet.profiles import profile_named
+from prograde.sandbox.kubelet.profiles import Profile, profile_named
 from prograde.sandbox.local import VerbsClient
 from prograde.sandbox.registry import Registry
 from prograde.sandbox.requestlog import RequestLog
@@ -65,10 +65,11 @@ class Sandbox:
         *,
         now: Callable[[], datetime] | None = None,
         seed_number: int = 0,
-        profile: str = "fast",
+        profile: str | Profile = "fast",
         crds: Iterable[Object] | None = None,
         managed_fields: ManagedFieldsMode = "full",
         controllers: bool = True,
+        is_lean: bool = False,
         nodes: int = 1,
         token: str = "",
         users: Mapping[str, User] | None = None,
@@ -84,10 +85,12 @@ class Sandbox:
         Args:
             now: the cluster's time, aware UTC; None makes a `ManualClock`.
             seed_number: of everything random: names, UIDs, start-up times, faults.
-            profile: how fast pods start: instant, fast, real or slow.
+            profile: how fast pods start: instant, fast, real or slow, or by durations of your own.
             crds: CustomResourceDefinitions to serve, shared and not copied; None for Prograde's own five.
             managed_fields: whether writes are credited to their managers; off is twice as fast.
             controllers: whether ReplicaSets make pods and so on; without, objects just lie there.
+            is_lean: whether to leave out what only an onlooker sees: endpoints, the events of pods, and the check that
+                the cluster's own controllers update objects as their schemas want it. Twice as fast.
             nodes: how many simulated nodes there are.
             token: what clients over HTTPS must present; empty for a random one.
             users: further tokens and whom they stand for.
@@ -103,6 +106,9 @@ class Sandbox:
         self.rng = random.Random(seed_number if contents is None else f"{seed_number} {contents[0].revision}")
         self._store = Store(self.clock) if contents is None else contents[0].clone(self.clock)
         self._registry = Registry(builtin_kinds()) if contents is None else contents[1].clone()
+        self._named: dict[str, Kind] = {}
+        self._named_at = -1
+        """The stored kinds by everything that names them, as of this generation of the registry."""
         self._addresses = ServiceAddresses(self._store)
         admission = Admission(self._store, self._create_namespace if creates_namespaces else None)
         self._verbs = Verbs(
@@ -132,15 +138,18 @@ class Sandbox:
             install_definitions(self._verbs, definitions, custom_resource_definitions() if crds is None else crds)
         self.controllers: ControllerManager | None = None
         if controllers:
-            options = ManagerOptions(profile=profile_named(profile), speed=speed, root_certificate=root_certificate)
-            options = replace(options, nodes=replace(options.nodes, count=nodes))
-            self.controllers = ControllerManager(self.client, self.clock, self.rng, options, evict=self._evict)
+            chosen = profile if isinstance(profile, Profile) else profile_named(profile)
+            options = ManagerOptions(profile=chosen, speed=speed, root_certificate=root_certificate)
+            options = replace(options, nodes=replace(options.nodes, count=nodes), is_lean=is_lean)
+            client_for = self._trusted_client if is_lean else self.client
+            self.controllers = ControllerManager(client_for, self.clock, self.rng, options, evict=self._evict)
             self.controllers.start()
             self.api.logs = self.controllers.kubelet.logs
         self._settings: dict[str, Any] = {
             "profile": profile,
             "managed_fields": managed_fields,
             "controllers": controllers,
+            "is_lean": is_lean,
             "nodes": nodes,
             "users": users,
             "creates_namespaces": creates_namespaces,
@@ -184,6 +193,9 @@ class Sandbox:
     def client(self, manager: str = MANAGER) -> VerbsClient:
         """Return a synchronous client that writes in the name of `manager`."""
         return VerbsClient(self._verbs, manager)
+
+    def _trusted_client(self, manager: str) -> VerbsClient:
+        return VerbsClient(self._verbs, manager, is_trusted=True)
 
     # -- objects -------------------------------------------------------------------------------------------------
 
@@ -268,12 +280,17 @@ class Sandbox:
             if found is None:
                 raise KeyError(f"{resource}: not served")
             return found
-        wanted = resource.lower()
-        for kind in self._registry:
-            names = (kind.plural, kind.singular_name, kind.kind.lower(), *kind.short_names)
-            if kind.is_storage_form and (wanted in names or wanted == f"{kind.plural}.{kind.group}"):
-                return kind
-        raise KeyError(f"{resource}: not served")
+        if self._named_at != self._registry.generation:
+            self._named, self._named_at = {}, self._registry.generation
+            for kind in self._registry:
+                if kind.is_storage_form:
+                    names = (kind.plural, kind.singular_name, kind.kind.lower(), *kind.short_names)
+                    for name in (*names, f"{kind.plural}.{kind.group}"):
+                        self._named.setdefault(name, kind)
+        wanted = self._named.get(resource.lower())
+        if wanted is None:
+            raise KeyError(f"{resource}: not served")
+        return wanted
 
     # -- time ----------------------------------------------------------------------------------------------------
 

@@ -20,14 +20,14 @@ __all__ = ["VerbsClient"]
 class VerbsClient:
     """A `LocalClient` that writes in the name of one manager."""
 
-    def __init__(self, verbs: Verbs, manager: str = "kube-controller-manager") -> None:
+    def __init__(self, verbs: Verbs, manager: str = "kube-controller-manager", *, is_trusted: bool = False) -> None:
         self._verbs = verbs
         self._store = verbs.store
-        self._options = WriteOptions(manager=manager, validation="Ignore")
+        self._options = WriteOptions(manager=manager, validation="Ignore", is_trusted=is_trusted)
 
     def as_manager(self, manager: str) -> "VerbsClient":
         """Return a client of the same server that writes under another name."""
-        return VerbsClient(self._verbs, manager)
+        return VerbsClient(self._verbs, manager, is_trusted=self._options.is_trusted)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         entry = self._store.bucket(resource).get(namespace, name)

@@ -75,6 +75,8 @@ class WriteOptions:
     force: bool = False
     duplicate_fields: tuple[str, ...] = ()
     """Fields that the body names twice, found by whoever decoded it."""
+    is_trusted: bool = False
+    """Whether an update is taken as it comes: nothing pruned, defaulted or validated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class WriteHook(Protocol):
 
 def json_time(now: datetime) -> str:
     """Return an instant as objects carry it: UTC, whole seconds (later ones are cut, never rounded)."""
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{now.replace(microsecond=0, tzinfo=None).isoformat()}Z"  # several times as fast as strftime
 
 
 @dataclass
@@ -323,6 +325,8 @@ class Verbs:
         Raises:
             StatusError: 400 or 422 for unknown fields under strict validation, 422 for an invalid object.
         """
+        if options.is_trusted and old is not None:
+            return copy_object(obj), ()
         causes = validate_metadata(kind, obj, old)
         managed_fields = obj["metadata"].pop("managedFields", None)  # large, ours, and no schema's business
         if kind.schema is not None and old is not None and keeps_spec:

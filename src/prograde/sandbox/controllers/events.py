@@ -31,7 +31,11 @@ SWEEP_INTERVAL = timedelta(minutes=1)
 class EventRecorder:
     """Writes Events in the name of one component."""
 
-    def __init__(self, client: LocalClient, now: Callable[[], datetime], component: str) -> None:
+    def __init__(
+        self, client: LocalClient, now: Callable[[], datetime], component: str, *, is_silent: bool = False
+    ) -> None:
+        """A silent recorder writes nothing."""
+        self._is_silent = is_silent
         self._client = client
         self._now = now
         self._component = component
@@ -51,6 +55,8 @@ class EventRecorder:
         host: str = "",
     ) -> None:
         """Write an Event about `obj`; the kind is passed because stored built-ins may not carry theirs."""
+        if self._is_silent:
+            return
         meta = obj["metadata"]
         identity = (meta["uid"], type_, reason, message, field_path)
         try:

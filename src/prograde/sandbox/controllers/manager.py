@@ -48,6 +48,8 @@ class ManagerOptions:
     root_certificate: str = ""
     """What `kube-root-ca.crt` contains, in PEM; empty on a cluster without TLS."""
     image_rules: tuple[ImageRule, ...] = DEFAULT_RULES
+    is_lean: bool = False
+    """Whether to do without endpoints and events, which nothing in the cluster itself reads."""
     speed: float = 1.0
     """Seconds of cluster time per second of the asyncio clock."""
 
@@ -77,7 +79,7 @@ class ControllerManager:
         kubelet_client, scheduler_client = client_for(KUBELET), client_for(SCHEDULER)
 
         def recorder(component: str, client: LocalClient = client) -> EventRecorder:
-            return EventRecorder(client, now, component)
+            return EventRecorder(client, now, component, is_silent=options.is_lean)
 
         profile = options.profile
         pods = PodIndex(client)
@@ -110,7 +112,7 @@ class ControllerManager:
             DeploymentController(client, now, recorder("deployment-controller")),
             Scheduler(scheduler_client, now, recorder("default-scheduler", scheduler_client), profile),
             self.kubelet,
-            EndpointsController(client, pods),
+            *(() if options.is_lean else (EndpointsController(client, pods),)),
             DisruptionController(client, now, pods),
             LoadBalancerController(client),
             GarbageCollector(client, now, recorder("garbage-collector-controller")),

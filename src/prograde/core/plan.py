@@ -48,7 +48,9 @@ __all__ = [
     "PatchRollout",
     "PatchService",
     "Plan",
+    "PluginCall",
     "ReleaseReplicaSet",
+    "RunRef",
     "ScaleWorkload",
     "TerminateAnalysisRun",
     "TerminateExperiment",
@@ -375,6 +377,30 @@ class DeleteExperiment(Action, frozen=True, kw_only=True):
     uid: str
 
 
+# ---- What a decision asks for -----------------------------------------------------------------------------------
+
+
+class RunRef(msgspec.Struct, frozen=True, order=True):
+    """An AnalysisRun or Experiment by kind and name, in the namespace of the object that the plan is for."""
+
+    kind: Literal["AnalysisRun", "Experiment"]
+    name: str
+
+
+class PluginCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a step plugin. A plugin does something in the world, so it is called once for every such call."""
+
+    index: int
+    """Of the step, from 0."""
+    name: str
+    """Of the plugin, ``namespace/name``."""
+    operation: Literal["Run", "Terminate", "Abort"]
+    config: bytes = b""
+    """JSON, as the step has it; empty if it has none."""
+    status: bytes = b""
+    """JSON that the plugin's last `Run` has returned; empty before that."""
+
+
 StatusT = TypeVar("StatusT")
 
 
@@ -394,6 +420,18 @@ class Plan(msgspec.Struct, Generic[StatusT], frozen=True, kw_only=True):
     then the pass ends as failed and is tried again with back-off. There is no status then."""
     wants_pods: bool = False
     """The decision needs the pods, which the snapshot does not hold: list them and plan again. Nothing else is set."""
+    wants_runs: tuple[RunRef, ...] = ()
+    """The decision needs these, which the status records and the snapshot lacks, for a cache may be behind: read them
+    from the API server, add what exists to the snapshot and all of them to its `looked_up`, and plan again. Nothing
+    else is set."""
+    wants_plugin_calls: tuple[PluginCall, ...] = ()
+    """The decision needs the answers of step plugins: make the calls in this order, add the answers to the snapshot, and
+    plan again. Nothing else is set. Whoever only wants to know the plan adds `PluginAnswer.not_called` instead."""
+
+    @property
+    def is_question(self) -> bool:
+        """True when this is no decision yet but asks for something that the snapshot lacks."""
+        return self.wants_pods or bool(self.wants_runs) or bool(self.wants_plugin_calls)
 
     @property
     def actions(self) -> Iterator[Action]:
@@ -408,4 +446,5 @@ class Plan(msgspec.Struct, Generic[StatusT], frozen=True, kw_only=True):
     @property
     def writes_nothing(self) -> bool:
         """True when carrying out this plan would change nothing in the cluster."""
-        return not self.groups and self.status is None and not self.events and not self.error and not self.wants_pods
+        is_empty = not self.groups and self.status is None and not self.events and not self.error
+        return is_empty and not self.is_question

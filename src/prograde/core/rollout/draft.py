@@ -16,7 +16,17 @@ from prograde.api import names
 from prograde.api.rollout import RolloutStatus
 from prograde.api.scalars import format_time, parse_integer
 from prograde.api.workloads import ReplicaSet, Service
-from prograde.core.plan import Action, DeleteReplicaSet, Event, JsonObject, PatchReplicaSet, PatchService, Plan, Wait
+from prograde.core.plan import (
+    Action,
+    DeleteReplicaSet,
+    Event,
+    JsonObject,
+    PatchReplicaSet,
+    PatchRollout,
+    PatchService,
+    Plan,
+    Wait,
+)
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.replicasets import desired_replicas_of, revision_of, scale_down_deadline_of, size_of
 
@@ -33,12 +43,13 @@ class Stage(IntEnum):
     CLAIM = 0
     """Ownership first: everything else is about objects that are ours."""
     CREATE = 1
-    SERVICES = 2
+    RUNS = 2
+    """Analysis and experiments that begin now. Before anything else, because a name that is taken makes the whole plan
+    be made again, and nothing else must have been done by then."""
+    SERVICES = 3
     """Selectors that are ready to move: away from pods that the next stage may remove, to pods that exist already."""
-    TRAFFIC = 3
+    TRAFFIC = 4
     """Weights and routes, after the selectors that they lead to. Goes out in groups of its own, see `Draft.route`."""
-    RUNS = 4
-    """Analysis and experiments that begin now."""
     REPLICA_SETS = 5
     ROLLOUT = 6
     """Revision and defaults on the Rollout itself: it says the number that its ReplicaSet has, never one that the
@@ -74,6 +85,7 @@ class Draft:
         """The `spec.restartAt` that this pass fulfils; None when it does not."""
         self._actions: defaultdict[Stage, list[Action]] = defaultdict(list)
         self._replica_set_patches: dict[str, PatchReplicaSet] = {}
+        self._rollout_patch: PatchRollout | None = None
         self._routing: list[tuple[Action, ...]] = []
         self._selectors: dict[str, str] = {}
         self.revision = parse_integer(context.rollout.metadata.annotations.get(names.REVISION_ANNOTATION, "")) or 0
@@ -270,6 +282,13 @@ class Draft:
         """
         self.error = error
 
+    def annotate_rollout(self, annotations: Mapping[str, str | None], events: tuple[Event, ...] = ()) -> None:
+        """Set or remove (None) annotations of the Rollout itself; everything goes into one patch."""
+        seen = self._rollout_patch or PatchRollout(name=self.context.rollout.metadata.name)
+        self._rollout_patch = msgspec.structs.replace(
+            seen, annotations={**seen.annotations, **annotations}, events=seen.events + events
+        )
+
     def act_once(self, stage: Stage, action: Action) -> None:
         """Add an action unless the very same one is there already."""
         if action not in self._actions[stage]:
@@ -298,6 +317,8 @@ class Draft:
         stages = {stage: list(actions) for stage, actions in self._actions.items() if actions}
         if self._replica_set_patches:
             stages.setdefault(Stage.REPLICA_SETS, []).extend(self._replica_set_patches.values())
+        if self._rollout_patch is not None:
+            stages.setdefault(Stage.ROLLOUT, []).append(self._rollout_patch)
         before = [tuple(stages[stage]) for stage in sorted(stages) if stage < Stage.TRAFFIC]
         after = [tuple(stages[stage]) for stage in sorted(stages) if stage > Stage.TRAFFIC]
         return Plan(

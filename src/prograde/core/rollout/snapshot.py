@@ -1,11 +1,13 @@
 """Everything that a decision about one Rollout may look at, as one frozen value.
 
 `controller.gather` builds a `RolloutSnapshot` from its caches; nothing in `core` reads anything else. Objects that are
-expensive to read are asked for: a plan with `wants_pods` means "list the pods and plan again". What an action could not
-do comes back here as well (`create_failure`), because a failed create is a fact to decide on.
+expensive to read are asked for: a plan with `wants_pods` means "list the pods and plan again", one with `wants_runs`
+"look whether these exist", and one with `wants_plugin_calls` "call these plugins". What an action could not do comes
+back here as well (`create_failure`, `taken`), because a failed create is a fact to decide on.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import msgspec
 
@@ -15,8 +17,35 @@ from prograde.api.rollout import Rollout
 from prograde.api.workloadref import Workload
 from prograde.api.workloads import Pod, ReplicaSet, Service
 from prograde.core.objects import Objects
+from prograde.core.plan import PluginCall, RunRef
 
-__all__ = ["CreateFailure", "RolloutSnapshot"]
+__all__ = ["CreateFailure", "PluginAnswer", "RolloutSnapshot"]
+
+
+class PluginAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one call of a step plugin."""
+
+    call: PluginCall
+    phase: str = ""
+    """``Running``, ``Successful``, ``Failed`` or ``Error``; empty leaves it to the operation."""
+    message: str = ""
+    requeue_after: timedelta = timedelta(0)
+    """How long to wait before the next `Run` of a plugin that is still running."""
+    status: bytes = b""
+    """JSON that the plugin wants to be given at the next call; empty for none."""
+    exception: str = ""
+    """The plugin failed to answer, in its own words or those of the time limit. Nothing else is set then."""
+    unusable: str = ""
+    """Why the plugin cannot be called at all: it is unknown, or does not load. Nothing else is set then."""
+    is_disabled: bool = False
+    """The operator has switched the plugin off. Nothing else is set then."""
+    is_missing: bool = False
+    """The call has not been made, since somebody only wants to know the plan. Nothing else is set then."""
+
+    @classmethod
+    def not_called(cls, call: PluginCall) -> "PluginAnswer":
+        """Stand for the answer to a call that is not to be made."""
+        return cls(call=call, is_missing=True)
 
 
 class CreateFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +81,10 @@ class RolloutSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What routers have asked for."""
     workload: Workload | None = None
     """The workload that `spec.workloadRef` names; None when it does not exist, or none is named."""
+    looked_up: frozenset[RunRef] = frozenset()
+    """Runs that a plan has asked for: those of them that are not in the snapshot do not exist."""
+    plugin_answers: tuple[PluginAnswer, ...] = ()
+    """What the step plugins have answered that a plan of this pass wanted to be called."""
     taken: tuple[AnalysisRun | Experiment, ...] = ()
     """Objects that hold the names under which the previous plan of this pass wanted to create some."""
     create_failure: CreateFailure | None = None

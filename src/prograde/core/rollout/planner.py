@@ -30,7 +30,7 @@ from prograde.api import defaults, names, podtemplate
 from prograde.api.meta import find_condition
 from prograde.api.rollout import RolloutStatus
 from prograde.api.scalars import go_quote, whole_seconds
-from prograde.api.validation import References, validate_references, validate_rollout
+from prograde.api.validation import validate_references, validate_rollout
 from prograde.core.plan import AdoptReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, Wait, WaitReason
 from prograde.core.rollout import bluegreen, canary, revisions, waits
 from prograde.core.rollout.conditions import (
@@ -42,6 +42,7 @@ from prograde.core.rollout.conditions import (
 )
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft, Stage
+from prograde.core.rollout.references import references_of
 from prograde.core.rollout.replicasets import by_age, find_by_hash, hash_of
 from prograde.core.rollout.snapshot import CreateFailure, RolloutSnapshot
 from prograde.core.rollout.status import finish, settle_pause, with_phase
@@ -219,7 +220,7 @@ def _first_error(snapshot: RolloutSnapshot) -> _Error | None:
         if field := unsupported_field(rollout.spec):
             text = f"{field}: Forbidden: not yet supported by this version of Prograde"
             return _Error(WaitReason.NOT_SUPPORTED, field, text)
-        errors = validate_references(rollout, References(services=snapshot.services))
+        errors = validate_references(rollout, references_of(snapshot))
     return _Error(WaitReason.INVALID_SPEC, errors[0].path, str(errors[0])) if errors else None
 
 

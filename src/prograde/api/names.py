@@ -58,6 +58,12 @@ REVISION_ANNOTATION: Final = "rollout.argoproj.io/revision"
 REVISION_HISTORY_ANNOTATION: Final = "rollout.argoproj.io/revision-history"
 DESIRED_REPLICAS_ANNOTATION: Final = "rollout.argoproj.io/desired-replicas"
 WORKLOAD_GENERATION_ANNOTATION: Final = "rollout.argoproj.io/workload-generation"
+REPLACED_BY_ANNOTATION: Final = "prograde.io/replaced-by-rollout"
+"""On a Deployment: the UID of the Rollout that has taken over from it for good."""
+
+REPLICAS_BEFORE_ANNOTATION: Final = "prograde.io/replicas-before-rollout"
+"""On a Deployment: how many pods it had before a Rollout began to replace them."""
+
 EPHEMERAL_METADATA_ANNOTATION: Final = "rollout.argoproj.io/ephemeral-metadata"
 SCALE_DOWN_DEADLINE_ANNOTATION: Final = "scale-down-deadline"
 MANAGED_BY_ANNOTATION: Final = "argo-rollouts.argoproj.io/managed-by-rollouts"
@@ -83,6 +89,7 @@ ANNOTATIONS_NOT_COPIED: Final = frozenset(
         REVISION_HISTORY_ANNOTATION,
         DESIRED_REPLICAS_ANNOTATION,
         NOTIFIED_ANNOTATION,
+        WORKLOAD_GENERATION_ANNOTATION,
     }
 )
 """Annotations of a Rollout that never travel to its ReplicaSets; all others do."""
@@ -138,6 +145,7 @@ EVENT_ROLLOUT_ADDED_TO_INFORMER: Final = "RolloutAddedToInformer"
 EVENT_ROLLOUT_DELETED: Final = "RolloutDeleted"
 EVENT_ROLLOUT_UPDATED: Final = "RolloutUpdated"
 EVENT_SCALING_REPLICA_SET: Final = "ScalingReplicaSet"
+EVENT_SCALING_DEPLOYMENT: Final = "ScalingDeployment"
 EVENT_ROLLOUT_STEP_COMPLETED: Final = "RolloutStepCompleted"
 EVENT_SKIP_STEPS: Final = "SkipSteps"
 EVENT_EXPERIMENT_CREATED: Final = "ExperimentCreated"

@@ -89,6 +89,9 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """Not empty: plan again with the holders of these names; nothing after their group was done."""
     is_held_by_budget: bool = False
     """A disruption budget refused an eviction: the status was not written, the plan's `requeue_at` stands."""
+    late_failure: KubeError | None = None
+    """Set: a write that the rest of the plan did not depend on has failed, everything else has been done. The pass is
+    to be tried again."""
     writes: int = 0
 
 
@@ -142,9 +145,10 @@ class Applier:
             OwnerGone: the Rollout is not the one any more that the plan was made for.
         """
         writes = 0
+        late_failures: list[KubeError] = []
         try:
             for group in plan.groups:
-                await self._apply_group(rollout, group)
+                late_failures += await self._apply_group(rollout, group)
                 writes += len(group)
         except _CreateFailed as err:
             return Applied(create_failure=err.failure, writes=writes)
@@ -155,27 +159,33 @@ class Applier:
         if plan.status is not None:
             writes += await self._write_status(rollout, plan.status)
         self._record_all(rollout, plan.events)
-        return Applied(writes=writes)
+        return Applied(writes=writes, late_failure=late_failures[0] if late_failures else None)
 
-    async def _apply_group(self, rollout: Rollout, group: tuple[Action, ...]) -> None:
+    async def _apply_group(self, rollout: Rollout, group: tuple[Action, ...]) -> list[KubeError]:
         """Carry out independent actions together and record their events in the plan's order.
 
         When some fail, all are still waited for; the first failure, in the plan's order, is the one that counts. Names
-        that are taken count only if nothing else failed, and then all of them.
+        that are taken count only if nothing else failed, and then all of them. Returns the failures that do not end
+        the plan.
         """
         if len(group) == 1:
             results: list[BaseException | None] = [await _caught(self._act(rollout, group[0]))]
         else:
             results = list(await asyncio.gather(*(_caught(self._act(rollout, action)) for action in group)))
+        failures, late_failures = [], []
         for action, failure in zip(group, results, strict=True):
             if failure is None:
                 self._record_all(rollout, action.events)
-        failures = [each for each in results if each is not None]
+            elif isinstance(action, ScaleWorkload) and isinstance(failure, KubeError):
+                late_failures.append(failure)
+            else:
+                failures.append(failure)
         for failure in failures:
             if not isinstance(failure, _NamesTaken):
                 raise failure
         if holders := [holder for each in failures if isinstance(each, _NamesTaken) for holder in each.holders]:
             raise _NamesTaken(*holders)
+        return late_failures
 
     async def _act(self, rollout: Rollout, action: Action) -> None:
         namespace = rollout.metadata.namespace
@@ -220,7 +230,7 @@ class Applier:
             case PatchObject():
                 await self._patch_object(rollout, action)
             case ScaleWorkload():
-                await self._scale_workload(rollout, action)
+                await _unless_not_found(self._scale_workload(action))
             case CreateAnalysisRun():
                 await self._create_run(rollout, ANALYSIS_RUNS, action, AnalysisRun)
             case CreateExperiment():
@@ -296,18 +306,7 @@ class Applier:
         words = err.message if isinstance(err, ApiError) else str(err)
         self._record(rollout, msgspec.structs.replace(failure, message=f"{failure.message}: {words}"))
 
-    async def _scale_workload(self, rollout: Rollout, action: ScaleWorkload) -> None:
-        try:
-            await _unless_not_found(self._update_replicas(action))
-        except KubeError as err:
-            if action.must_succeed:
-                raise
-            log.warning(
-                "%s could not be scaled to %d, it is tried again: %s", action.ref, action.replicas, err,
-                extra=fields(namespace=rollout.metadata.namespace, rollout=rollout.metadata.name),
-            )  # fmt: skip
-
-    async def _update_replicas(self, action: ScaleWorkload) -> None:
+    async def _scale_workload(self, action: ScaleWorkload) -> None:
         """Change the size by get and update: the controller's roles do not grant to patch Deployments.
 
         Raises:
@@ -316,11 +315,15 @@ class Applier:
         ref, resource = action.ref, resource_of(action.ref.kind, self._versions)
         for tries_left in reversed(range(SCALE_TRIES)):
             workload = (await self._client.get(resource, ref.namespace, ref.name)).to(dict[str, Any])
-            if workload["spec"].get("replicas") == action.replicas:
-                return
-            workload["spec"]["replicas"] = action.replicas
+            if workload["metadata"]["uid"] != action.uid:
+                return  # deleted, and another one has its name by now
+            changes: JsonObject = {
+                "metadata": {"annotations": dict(action.annotations)},
+                "spec": {"replicas": action.replicas},
+            }
+            changed = merge_patch(workload, changes)
             try:
-                await self._client.update(resource, ref.namespace, ref.name, workload, field_manager=FIELD_MANAGER)
+                await self._client.update(resource, ref.namespace, ref.name, changed, field_manager=FIELD_MANAGER)
                 return
             except Conflict:
                 if not tries_left:

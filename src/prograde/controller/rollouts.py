@@ -137,6 +137,8 @@ class RolloutReconciler:
             self._observe(rollout, plan, applied, now)
             if plan.error:
                 raise PassFailed(plan.error)
+            if applied.late_failure is not None:
+                raise applied.late_failure
             return _result_of(plan, now, hold_seconds)
         raise AssertionError(f"Rollout {key_of(rollout)}: still no plan after {PLANS_PER_PASS_MAX} attempts")
 

@@ -13,6 +13,7 @@ from prograde.api.meta import LabelSelector
 from prograde.api.selectors import selector_matches
 
 __all__ = [
+    "DEPLOYMENTS",
     "DESTINATION_RULES",
     "INGRESSES",
     "VIRTUAL_SERVICES",
@@ -86,6 +87,7 @@ class Objects(msgspec.Struct, frozen=True, kw_only=True):
 
 # The kinds that validation and the core itself look at; every other kind is known to its router alone.
 
+DEPLOYMENTS = ObjectKind("apps", "v1", "deployments", "Deployment")
 INGRESSES = ObjectKind("networking.k8s.io", "v1", "ingresses", "Ingress")
 VIRTUAL_SERVICES = ObjectKind("networking.istio.io", "v1alpha3", "virtualservices", "VirtualService")
 DESTINATION_RULES = ObjectKind("networking.istio.io", "v1alpha3", "destinationrules", "DestinationRule")

@@ -323,14 +323,16 @@ class PatchObject(Action, frozen=True, kw_only=True):
 
 
 class ScaleWorkload(Action, frozen=True, kw_only=True):
-    """Set the number of pods of the workload that a Rollout refers to. Not found is no error.
+    """Set the number of pods of the workload that a Rollout refers to, and annotations that say why.
 
-    A failure ends the plan only if `must_succeed`; otherwise it is logged.
+    Not found is no error, and neither is another UID: what was to be scaled is gone. Any other failure lets the plan
+    go on, for a status must not wait for a foreign object; then the pass counts as failed and is tried again.
     """
 
     ref: ObjectRef
+    uid: str
     replicas: int
-    must_succeed: bool = False
+    annotations: Mapping[str, str] = {}
 
 
 class CreateAnalysisRun(Action, frozen=True, kw_only=True):

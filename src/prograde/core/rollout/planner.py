@@ -1,6 +1,7 @@
 """What a Rollout does next, as one list of decisions. Start reading here.
 
     is it going away?             then nothing
+    does its workload exist?      its template is filled in, if it is that of another workload
     is it valid, and supported?   if not, it is frozen as it is and says why
     whose ReplicaSets?            adopt and release, then look again
     is there a new revision?      create its ReplicaSet, then look again
@@ -28,11 +29,12 @@ import msgspec
 
 from prograde.api import defaults, names, podtemplate
 from prograde.api.meta import find_condition
-from prograde.api.rollout import RolloutStatus
+from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.scalars import go_quote, whole_seconds
 from prograde.api.validation import validate_references, validate_rollout
+from prograde.api.workloadref import UnresolvedWorkload
 from prograde.core.plan import AdoptReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, Wait, WaitReason
-from prograde.core.rollout import bluegreen, canary, revisions, waits
+from prograde.core.rollout import bluegreen, canary, revisions, waits, workload
 from prograde.core.rollout.conditions import (
     blocks_progress_deadline,
     condition,
@@ -62,15 +64,18 @@ def plan_rollout(snapshot: RolloutSnapshot, now: datetime, routers_of: RoutersOf
 
     `routers_of` knows the routers.
     """
-    rollout = snapshot.rollout
-    if rollout.metadata.deletion_timestamp is not None:
+    if snapshot.rollout.metadata.deletion_timestamp is not None:
         return Plan()
-    if error := _first_error(snapshot):
+    try:
+        rollout = workload.resolve(snapshot)
+    except UnresolvedWorkload as err:
+        return _frozen(snapshot, now, _Error(WaitReason.WORKLOAD, "spec.workloadRef", str(err)))
+    if error := _first_error(snapshot, rollout):
         return _frozen(snapshot, now, error)
     claimed = revisions.claim(rollout, snapshot.replica_sets)
     if claimed.adopt or claimed.release:
         return _claim(claimed)
-    context = _context(snapshot, claimed, now, routers_of(rollout))
+    context = _context(snapshot, rollout, claimed, now, routers_of(rollout))
     if context.new is None:
         return _create(context)
     if rollout.spec.replicas is None:
@@ -89,6 +94,7 @@ def _pass(context: RolloutContext) -> RolloutPlan:
         # There is nothing to go back to.
         draft.remove_abort()
     revisions.sync_revision(context, draft)
+    workload.sync_generation(context, draft)
     strategy = bluegreen if context.blue_green is not None else canary
     is_scaling = revisions.is_scaling_event(context)
     decided = strategy.scale_only(context, draft) if is_scaling else strategy.decide(context, draft)
@@ -98,6 +104,7 @@ def _pass(context: RolloutContext) -> RolloutPlan:
     if decided is not None:
         status = finish(context, draft, decided, is_scaling=is_scaling)
         status = settle_pause(_with_status(context, status))
+        workload.replace_deployment(context, draft, status)
     _look_again_at_progress_deadline(context, draft, status)
     draft.waits = list(waits.explain(context, draft, status))
     return draft.to_plan(status if status != context.snapshot.rollout.status else None)
@@ -150,6 +157,7 @@ def _create(context: RolloutContext) -> RolloutPlan:
     failure = context.snapshot.create_failure
     if failure is not None and failure.name == revisions.name_of_new(context):
         return _after_failed_create(context, draft, failure)
+    workload.sync_generation(context, draft)
     status = revisions.create_new(context, draft)
     name = revisions.name_of_new(context)
     draft.wait(
@@ -212,16 +220,18 @@ class _Error(msgspec.Struct, frozen=True):
     text: str
 
 
-def _first_error(snapshot: RolloutSnapshot) -> _Error | None:
+def _first_error(snapshot: RolloutSnapshot, rollout: Rollout) -> _Error | None:
     """Return the first reason not to touch the Rollout; None for a valid one. Everything that acts comes after this."""
-    rollout = snapshot.rollout
-    errors = validate_rollout(rollout)
+    errors = validate_rollout(rollout, is_template_resolved=rollout.spec.workload_ref is not None)
     if not errors:
         if field := unsupported_field(rollout.spec):
             text = f"{field}: Forbidden: not yet supported by this version of Prograde"
             return _Error(WaitReason.NOT_SUPPORTED, field, text)
         errors = validate_references(rollout, references_of(snapshot))
     return _Error(WaitReason.INVALID_SPEC, errors[0].path, str(errors[0])) if errors else None
+
+
+_REMEDIES = {WaitReason.WORKLOAD: "create the workload, or change the reference"}
 
 
 def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutPlan:
@@ -251,7 +261,7 @@ def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutP
         object=f"Rollout {rollout.metadata.name}",
         field=error.field,
         since=None if known is None or known.message != message else known.last_transition_time,
-        remedy="change the field; until then the Rollout is left as it is",
+        remedy=f"{_REMEDIES.get(error.reason, 'change the field')}; until then the Rollout is left as it is",
     )
     return Plan(status=status if status != old else None, waits=(wait,), requeue_at=now + defaults.INVALID_SPEC_RETRY)
 
@@ -260,9 +270,13 @@ def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutP
 
 
 def _context(
-    snapshot: RolloutSnapshot, claimed: revisions.Claim, now: datetime, routers: tuple[Router, ...]
+    snapshot: RolloutSnapshot,
+    rollout: Rollout,
+    claimed: revisions.Claim,
+    now: datetime,
+    routers: tuple[Router, ...],
 ) -> RolloutContext:
-    rollout, owned = snapshot.rollout, claimed.owned
+    owned = claimed.owned
     computed = podtemplate.pod_template_hash(rollout.spec.template, rollout.status.collision_count)
     failure = snapshot.create_failure
     if failure is not None and failure.existing is not None and revisions.is_own(rollout, failure.existing):

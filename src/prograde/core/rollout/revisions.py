@@ -22,7 +22,6 @@ from prograde.core.plan import (
     CreateReplicaSet,
     Event,
     JsonObject,
-    PatchRollout,
     ReleaseReplicaSet,
 )
 from prograde.core.rollout import affinity, metadata, runs
@@ -249,9 +248,7 @@ def _number_rollout(context: RolloutContext, draft: Draft, revision: int, also: 
     if context.snapshot.rollout.metadata.annotations.get(annotation) == str(revision):
         return False
     updated = Event(names.EVENT_ROLLOUT_UPDATED, f"Rollout updated to revision {revision}")
-    name = context.rollout.metadata.name
-    action = PatchRollout(name=name, annotations={annotation: str(revision)}, events=(updated, *also))
-    draft.act(Stage.ROLLOUT, action)
+    draft.annotate_rollout({annotation: str(revision)}, (updated, *also))
     return True
 
 

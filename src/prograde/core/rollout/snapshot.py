@@ -81,6 +81,8 @@ class RolloutSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What routers have asked for."""
     workload: Workload | None = None
     """The workload that `spec.workloadRef` names; None when it does not exist, or none is named."""
+    workload_error: str = ""
+    """Why the workload could not even be looked for; empty when it was."""
     looked_up: frozenset[RunRef] = frozenset()
     """Runs that a plan has asked for: those of them that are not in the snapshot do not exist."""
     plugin_answers: tuple[PluginAnswer, ...] = ()

@@ -17,8 +17,6 @@ def unsupported_field(spec: RolloutSpec) -> str:
 
 
 def _fields(spec: RolloutSpec) -> Iterator[str]:
-    if spec.workload_ref is not None:
-        yield "spec.workloadRef"
     if spec.strategy.canary is not None:
         yield from _canary_fields(spec.strategy.canary)
     blue_green = spec.strategy.blue_green

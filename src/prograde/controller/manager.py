@@ -31,7 +31,7 @@ from prograde.api.names import (
     EVENT_WARNING,
     POD_TEMPLATE_HASH_LABEL,
 )
-from prograde.api.rollout import Rollout
+from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, by_controller, by_service, rollout_of
@@ -41,7 +41,7 @@ from prograde.controller.rollouts import RolloutReconciler
 from prograde.controller.services import ServiceReconciler
 from prograde.controller.settings import ControllerSettings, instance_selector
 from prograde.controller.workers import BASE_DELAY_SECONDS, MAX_DELAY_SECONDS, Reconciler, run_workers
-from prograde.core.plan import Event
+from prograde.core.plan import Event, Plan
 from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder, ObjectReference
@@ -72,6 +72,7 @@ class Controller:
         now: the wall clock, aware.
         rng: spreads retries.
         routers_of: knows the traffic routers.
+        planned: is told of every plan that was carried out, with the reasons why it waits.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Controller:
         now: Callable[[], datetime],
         rng: random.Random,
         routers_of: RoutersOf = routers_of,
+        planned: Callable[[Rollout, Plan[RolloutStatus]], None] = lambda rollout, plan: None,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -102,6 +104,7 @@ class Controller:
             now=now,
             record=self._record,
             routers_of=routers_of,
+            planned=planned,
         )
         services = ServiceReconciler(client, self.caches, self._rollout_queue.add)
         self._rollouts = Reconciler(

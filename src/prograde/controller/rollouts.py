@@ -60,6 +60,7 @@ class RolloutReconciler:
         now: the wall clock, aware.
         record: takes Kubernetes Events about a Rollout; must not wait or raise.
         routers_of: knows the traffic routers.
+        planned: is told of every plan that was carried out; must not wait or raise.
         versions: see `Applier`.
     """
 
@@ -73,6 +74,7 @@ class RolloutReconciler:
         now: Callable[[], datetime],
         record: Callable[[Rollout, Event], None],
         routers_of: RoutersOf,
+        planned: Callable[[Rollout, Plan[RolloutStatus]], None],
         versions: Mapping[str, str] | None = None,
     ) -> None:
         self._client = client
@@ -82,6 +84,7 @@ class RolloutReconciler:
         self._now = now
         self._record = record
         self._routers_of = routers_of
+        self._planned = planned
         self._applier = Applier(client, expectations, record, versions)
         self._held_since: dict[NamespacedName, float] = {}
         """When, on the loop's clock, a write of mere counts was first put off."""
@@ -179,6 +182,7 @@ class RolloutReconciler:
             attempt = finished_attempt(rollout.status.duration, plan.status.duration, now)
             if attempt is not None:
                 self._metrics.observe_attempt(attempt)
+        self._planned(rollout, plan)
         for wait in plan.waits[:1]:
             log.info("Waiting: %s", wait.message, extra=_about(key_of(rollout)))
 

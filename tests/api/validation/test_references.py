@@ -254,6 +254,16 @@ TLS_TWO_PORTS = {"match": [{"port": 1}, {"port": 2}], "route": BOTH}
          "HTTP: HTTP Route 'c' is not found in the defined Virtual Service."),
         ({}, {"http": [{"name": "a"}, {"route": BOTH}]}, "HTTP: " + ONLY_ONE.format("http", "routes")),
         ({}, {"http": [{"name": "managed"}, {"route": BOTH}]}, None),
+        ({}, {"http": [{"name": "managed"}, {"name": "base", "route": BOTH}]}, None),
+        ({}, {"http": [{"name": "managed"}, {"name": "base", "route": BOTH[:1]}]},
+         "HTTP: Canary Service 'canary' not found in route"),
+        ({}, {"http": [{"name": "managed"}, {"name": "managed"}]}, "HTTP: " + ONLY_ONE.format("http", "routes")),
+        ({}, {"http": [{"name": "managed", "route": BOTH}]}, None),
+        ({}, {"http": [{"route": BOTH}], "tls": [], "tcp": []}, None),
+        ({}, {"http": [{"route": BOTH}], "tls": [{"route": BOTH[:1]}]},
+         "TLS: Canary Service 'canary' not found in route"),
+        ({"tcpRoutes": [{}]}, {"tcp": [{"route": BOTH}]}, None),
+        ({"tcpRoutes": [{"port": 5}]}, {"tcp": [{"match": [{"port": 5}, {"gateways": ["x"]}], "route": BOTH}]}, None),
         ({}, {"http": [{"route": BOTH[:1]}]}, "HTTP: Canary Service 'canary' not found in route"),
         ({}, {"http": [{"route": BOTH[1:]}]}, "HTTP: Stable Service 'stable' not found in route"),
         ({}, {"http": [{}]}, "HTTP: Canary Service 'canary' not found in route"),
@@ -283,14 +293,21 @@ def test_the_routes_of_a_virtual_service_lead_to_both_versions(fields, spec, det
         assert errors == [f'{VS}: "vs": Istio VirtualService has invalid {kind} routes. Error: {text}']
 
 
-@pytest.mark.parametrize("spec", [{}, {"http": "x"}, {"http": None, "tls": {}, "tcp": 5}])
+@pytest.mark.parametrize("spec", [{}, {"http": "x"}, {"http": None, "tls": {}, "tcp": 5}, {"http": [], "tls": []}])
 def test_a_virtual_service_without_routes_is_an_error(spec):
     assert errors_of(istio(), virtual_services=virtual_services(**spec)) == [
         f'{VS}: "vs": Unable to get any of the HTTP, TCP or TLS routes for the Istio VirtualService'
     ]
 
 
-ODD_ROUTES = [["x"], [{"route": "x"}], [{"route": [{"destination": 5}]}], [{"match": [5]}], [{"name": 5}]]
+ODD_ROUTES = [
+    [{"route": [{"weight": "x"}]}],
+    ["x"],
+    [{"route": "x"}],
+    [{"route": [{"destination": 5}]}],
+    [{"match": [5]}],
+    [{"name": 5}],
+]
 
 
 @pytest.mark.parametrize("kind", ["http", "tls", "tcp"])
@@ -299,6 +316,21 @@ def test_a_section_of_the_wrong_shape_is_an_error(kind, routes):
     assert errors_of(istio(), virtual_services=virtual_services(**{kind: routes})) == [
         f'{VS}: "vs": Unable to get {kind.upper()} routes for Istio VirtualService'
     ]
+
+
+def test_each_virtual_service_is_looked_for_in_its_own_namespace():
+    found = {
+        NamespacedName("shop", "vs"): {"spec": {"http": [{"route": BOTH}]}},
+        NamespacedName("other", "vs"): {"spec": {"http": [{"route": BOTH[:1]}]}},
+    }
+    for references in (["vs", "vs.other"], ["vs.other", "vs"]):
+        subject = routed(istio={"virtualServices": [{"name": name} for name in references]})
+        assert errors_of(subject, virtual_services=found) == [
+            (
+                f"{ROUTING}.istio.virtualServices.name: Invalid value: "
+                "\"vs\": Istio VirtualService has invalid HTTP routes. Error: Canary Service 'canary' not found in route"
+            )
+        ]
 
 
 def test_every_section_is_checked_even_if_only_another_is_named():

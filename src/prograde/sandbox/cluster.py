@@ -37,6 +37,7 @@ from prograde.sandbox.errors import StatusError
 from prograde.sandbox.faults import Faults
 from prograde.sandbox.forms import object_as
 from prograde.sandbox.kinds import Kind, Object
+from prograde.sandbox.kubelet.images import DEFAULT_RULES, ImageRule
 from prograde.sandbox.kubelet.profiles import Profile, profile_named
 from prograde.sandbox.local import VerbsClient
 from prograde.sandbox.registry import Registry
@@ -78,6 +79,7 @@ class Sandbox:
         has_aggregated_discovery: bool = True,
         speed: float = 1.0,
         root_certificate: str = "",
+        image_rules: tuple[ImageRule, ...] = DEFAULT_RULES,
         contents: tuple[Store, Registry] | None = None,
     ) -> None:
         """Build a cluster that has its system namespaces, a node and custom kinds, and does nothing yet.
@@ -99,6 +101,7 @@ class Sandbox:
             has_aggregated_discovery: whether discovery has its newer form, too.
             speed: how many seconds of `now` pass per second of the asyncio loop's clock.
             root_certificate: what every namespace's ``kube-root-ca.crt`` contains, in PEM.
+            image_rules: how the programs of images behave, by their names.
             contents: what to copy from another cluster instead of starting empty, see `clone`.
         """
         self.clock = now if now is not None else ManualClock()
@@ -139,7 +142,9 @@ class Sandbox:
         self.controllers: ControllerManager | None = None
         if controllers:
             chosen = profile if isinstance(profile, Profile) else profile_named(profile)
-            options = ManagerOptions(profile=chosen, speed=speed, root_certificate=root_certificate)
+            options = ManagerOptions(
+                profile=chosen, speed=speed, root_certificate=root_certificate, image_rules=image_rules
+            )
             options = replace(options, nodes=replace(options.nodes, count=nodes), is_lean=is_lean)
             client_for = self._trusted_client if is_lean else self.client
             self.controllers = ControllerManager(client_for, self.clock, self.rng, options, evict=self._evict)
@@ -157,6 +162,7 @@ class Sandbox:
             "has_aggregated_discovery": has_aggregated_discovery,
             "speed": speed,
             "root_certificate": root_certificate,
+            "image_rules": image_rules,
         }
 
     def clone(self, *, seed_number: int = 0) -> "Sandbox":

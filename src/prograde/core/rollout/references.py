@@ -7,10 +7,11 @@ looked for is left out, and then nothing is said about it.
 import msgspec
 
 from prograde.api.codec import decode
+from prograde.api.meta import NamespacedName
 from prograde.api.rollout import Rollout, TrafficRouting
 from prograde.api.validation import References
 from prograde.api.workloads import Ingress
-from prograde.core.objects import INGRESSES
+from prograde.core.objects import INGRESSES, VIRTUAL_SERVICES, JsonObject
 from prograde.core.rollout.snapshot import RolloutSnapshot
 
 __all__ = ["references_of"]
@@ -22,6 +23,7 @@ def references_of(snapshot: RolloutSnapshot) -> References:
     return References(
         services=snapshot.services,
         ingresses=_ingresses(snapshot) if routing is not None and (routing.nginx or routing.alb) else None,
+        virtual_services=_virtual_services(snapshot) if routing is not None and routing.istio is not None else None,
     )
 
 
@@ -39,4 +41,15 @@ def _ingresses(snapshot: RolloutSnapshot) -> dict[str, Ingress] | None:
         ref.name: decode(msgspec.json.encode(obj), Ingress)
         for ref, obj in snapshot.objects.found.items()
         if ref.kind == INGRESSES and ref.namespace == namespace
+    }
+
+
+def _virtual_services(snapshot: RolloutSnapshot) -> dict[NamespacedName, JsonObject] | None:
+    """Return Istio's VirtualServices of all namespaces; None when the API server does not know the kind."""
+    if VIRTUAL_SERVICES in snapshot.objects.unserved:
+        return None
+    return {
+        NamespacedName(ref.namespace, ref.name): obj
+        for ref, obj in snapshot.objects.found.items()
+        if ref.kind == VIRTUAL_SERVICES
     }

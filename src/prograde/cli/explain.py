@@ -1,142 +1,349 @@
 """`prograde explain`: what a Rollout is waiting for, since when, until when, and what would unblock it.
 
 Nothing is guessed from outside. The command reads what the controller would read, makes the same plan, and prints the
-plan's own reasons. It changes nothing.
+plan's own reasons; that nobody carries the plan out is found by `diagnosis`. It changes nothing.
+
+The first line is the whole answer: what is the matter, the object and the field that decide, since when, what would
+unblock it, and when the controller looks again. Further lines hold further reasons and what is known of the controller.
 """
 
 import asyncio
+import difflib
+import shutil
+import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
 
+from prograde.api import codec, names
 from prograde.api.ages import human_duration
-from prograde.api.analysis import AnalysisRun
-from prograde.api.experiment import Experiment
-from prograde.api.meta import controller_of, is_controlled_by
-from prograde.api.names import POD_TEMPLATE_HASH_LABEL
-from prograde.api.rollout import Rollout, RolloutStatus
-from prograde.api.selectors import format_selector
-from prograde.api.workloads import Pod, ReplicaSet, Service
-from prograde.cli.connect import Session, in_session
+from prograde.api.manifests import dump_yaml
+from prograde.api.meta import ObjectMeta
+from prograde.api.rollout import Rollout
+from prograde.cli.connect import Session, in_session, stop_on_signals
+from prograde.cli.diagnosis import (
+    Autoscaler,
+    Blocker,
+    Budget,
+    ControllerSign,
+    Diagnosis,
+    Surroundings,
+    diagnose,
+    unreadable,
+)
 from prograde.cli.flags import connection_flags
-from prograde.cli.framework import command
+from prograde.cli.framework import CliError, WrongArguments, command, flag
+from prograde.cli.get import wants_colour
 from prograde.cli.observe import not_found
-from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS, ROLLOUTS, SERVICES
-from prograde.core.plan import Plan, Wait
+from prograde.cli.relatives import Relatives, last_change, read_relatives, snapshot_for
+from prograde.controller.resources import ROLLOUTS
+from prograde.controller.settings import DEFAULT_NAMESPACE, LEASE_NAME
 from prograde.core.rollout.planner import plan_rollout
-from prograde.core.rollout.services import referenced_services
-from prograde.core.rollout.snapshot import RolloutSnapshot
-from prograde.core.rollout.status import phase_and_message
-from prograde.kube.errors import NotFound
+from prograde.kube.client import Client
+from prograde.kube.errors import Forbidden, NotFound
+from prograde.kube.resources import LEASES, Resource
+from prograde.traffic.registry import routers_of
 
-__all__ = ["explain", "explanation", "read_snapshot"]
+__all__ = ["examine", "explain", "explanation", "first_line"]
 
+T = TypeVar("T")
 
-async def read_snapshot(session: Session, name: str) -> RolloutSnapshot:
-    """Read from the API server what the controller reads from its caches.
+BUDGETS: Final = Resource(group="policy", plural="poddisruptionbudgets", kind="PodDisruptionBudget")
+AUTOSCALERS: Final = Resource(
+    group="autoscaling", version="v2", plural="horizontalpodautoscalers", kind="HorizontalPodAutoscaler"
+)
 
-    Raises:
-        CliError: there is no such Rollout.
-    """
-    client, namespace = session.client, session.namespace
-    try:
-        rollout = (await client.get(ROLLOUTS, namespace, name)).to(Rollout)
-    except NotFound as err:
-        raise not_found(name) from err
-    sets, runs, experiments, services = await asyncio.gather(
-        client.list(REPLICA_SETS, namespace, label_selector=POD_TEMPLATE_HASH_LABEL),
-        client.list(ANALYSIS_RUNS, namespace),
-        client.list(EXPERIMENTS, namespace),
-        client.list(SERVICES, namespace),
-    )
-    uid = rollout.metadata.uid
-    wanted = referenced_services(rollout)
-    return RolloutSnapshot(
-        rollout=rollout,
-        replica_sets=tuple(
-            each for each in sets.to(ReplicaSet) if controller_of(each) is None or is_controlled_by(each, uid)
-        ),
-        services={each.metadata.name: each for each in services.to(Service) if each.metadata.name in wanted},
-        analysis_runs=tuple(each for each in runs.to(AnalysisRun) if is_controlled_by(each, uid)),
-        experiments=tuple(each for each in experiments.to(Experiment) if is_controlled_by(each, uid)),
-    )
+WATCH_SECONDS: Final = 2.0
+"""How often a watch looks: a person notices no difference to at once, and a look is a handful of lists."""
 
+EXIT_WAITING: Final = 2
+"""The exit code for a Rollout that waits; 1 is an error, as everywhere."""
 
-async def plan_of(session: Session, name: str, now: datetime) -> tuple[Rollout, Plan[RolloutStatus]]:
-    """Return the Rollout and the plan that the controller would make of it now."""
-    snapshot = await read_snapshot(session, name)
-    plan = plan_rollout(snapshot, now)
-    if plan.wants_pods:
-        selector = format_selector(snapshot.rollout.spec.selector)
-        listing = await session.client.list(PODS, session.namespace, label_selector=selector)
-        plan = plan_rollout(msgspec.structs.replace(snapshot, pods=tuple(listing.to(Pod))), now)
-    return snapshot.rollout, plan
+_BOLD, _RED, _YELLOW, _GREEN, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+_SEPARATOR, _INDENT = " · ", "  "
 
 
 @command(
     "explain",
-    usage="ROLLOUT_NAME [flags]",
-    text="Explain what a rollout is waiting for: the object and the field that decide, since when, until when, and what"
-    " would unblock it. Reads the cluster and makes the controller's own plan, without carrying it out.",
-    examples="# Why is it waiting?\nprograde explain guestbook\n\n# The same for a script\n"
-    "prograde explain guestbook -o json",
+    usage=["ROLLOUT_NAME... [flags]", "--all [flags]"],
+    text="Explain what a rollout is waiting for: the object and the field that decide, since when, what would unblock "
+    "it, and when the controller looks again. Reads the cluster and makes the controller's own plan, without carrying "
+    "it out. The first line names the true blocker; further reasons and the state of the controller follow.",
+    examples="# Why is it waiting?\nprograde explain guestbook\n\n# All rollouts of the namespace\n"
+    "prograde explain --all\n\n# Follow it until it waits for nothing\nprograde explain guestbook --watch\n\n"
+    "# For a script: exit code 0 when it waits for nothing, 2 when it waits, 1 when that is not known\n"
+    "prograde explain guestbook --exit-code -o json",
 )
-@click.argument("name")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Output format: text or json")
+@click.argument("name", nargs=-1)
+@flag("--all", "is_all", help="Explain all rollouts of the namespace")
+@flag("-A", "--all-namespaces", help="Explain all rollouts of all namespaces")
+@flag("-w", "--watch", help="Print again whenever the answer changes, until nothing is waited for")
+@flag("--exit-code", help="Exit with 2 when a rollout waits for something")
+@flag("--no-color", help="Do not colorize output")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text",
+              help="Output format: text, json or yaml")  # fmt: skip
 @connection_flags
-def explain(*, name: str, output: str) -> None:
-    async def work(session: Session) -> None:
+@click.pass_context
+def explain(
+    ctx: click.Context,
+    *,
+    name: tuple[str, ...],
+    is_all: bool,
+    all_namespaces: bool,
+    watch: bool,
+    exit_code: bool,
+    no_color: bool,
+    output: str,
+) -> int:
+    if bool(name) == (is_all or all_namespaces):
+        raise WrongArguments("name rollouts, or ask for all", ctx)
+    colour = output == "text" and wants_colour(no_color)
+    latest: list[Diagnosis] = []
+
+    def show(found: Sequence[Diagnosis], now: datetime) -> str:
+        if output != "text":
+            return _structured(found, output, is_single=len(name) == 1)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return "\n\n".join(explanation(each, now, width=width, colour=colour) for each in found)
+
+    async def look(session: Session) -> tuple[Sequence[Diagnosis], datetime]:
         now = datetime.now(UTC)
-        rollout, plan = await plan_of(session, name, now)
-        if output == "json":
-            click.echo(msgspec.json.encode(_as_json(rollout, plan)).decode())
+        if name:
+            found = await examine(session.client, session.namespace, name, now)
         else:
-            click.echo(explanation(rollout, plan, now))
+            found = await _examine_all(session.client, "" if all_namespaces else session.namespace, now)
+        latest[:] = found
+        return found, now
+
+    async def work(session: Session) -> None:
+        if not watch:
+            found, now = await look(session)
+            if found:
+                click.echo(show(found, now))
+            else:
+                click.echo("No resources found.", err=True)
+            return
+        async with stop_on_signals() as stop:
+            before = ""
+            while not stop.is_set():
+                found, now = await look(session)
+                if _without_ages(found) != before:
+                    before = _without_ages(found)
+                    click.echo(show(found, now))
+                if not any(each.waits for each in found):
+                    return
+                await _pause(stop, WATCH_SECONDS)
 
     in_session(work)
+    return EXIT_WAITING if exit_code and any(each.waits for each in latest) else 0
 
 
-def explanation(rollout: Rollout, plan: Plan[RolloutStatus], now: datetime) -> str:
-    """Return the text: the most important reason in the first line, the others below."""
-    phase, message = phase_and_message(rollout)
-    state = f"{phase} ({message})" if message else phase
-    name = f"{rollout.metadata.namespace}/{rollout.metadata.name}"
-    if not plan.waits:
-        return f"Rollout {name} is {state} and waits for nothing."
-    lines = [f"Rollout {name} is {state}: {plan.waits[0].message}"]
-    for number, wait in enumerate(plan.waits):
-        if number:
-            lines += ["", f"Also: {wait.message}"]
-        lines += _details(wait, now)
-    if plan.requeue_at is not None:
-        lines += ["", f"The controller looks again {_when(plan.requeue_at, now)}, and at every change before that."]
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass
+
+
+def _without_ages(found: Sequence[Diagnosis]) -> str:
+    """Return what makes an answer another one; that time passes does not."""
+    return repr([(each.phase, each.message, [(wait.reason, wait.object) for wait in each.waits]) for each in found])
+
+
+# ---- Reading --------------------------------------------------------------------------------------------------------
+
+
+async def examine(client: Client, namespace: str, wanted: Sequence[str], now: datetime) -> list[Diagnosis]:
+    """Return the answers about the named Rollouts, in that order.
+
+    Raises:
+        CliError: there is no such Rollout; says what there is instead.
+        ApiError: something that decides may not be read.
+    """
+    bodies = []
+    for name in wanted:
+        try:
+            bodies.append((await client.get(ROLLOUTS, namespace, name)).body)
+        except NotFound as err:
+            raise await _missing(client, namespace, name) from err
+    relatives = await read_relatives(client, namespace)
+    return [await _examine_one(client, body, relatives, now) for body in bodies]
+
+
+async def _examine_all(client: Client, namespace: str, now: datetime) -> list[Diagnosis]:
+    """Return the answers about all Rollouts of a namespace, of all namespaces for an empty one."""
+    found = []
+    relatives: dict[str, Relatives] = {}
+    for body in (await client.list(ROLLOUTS, namespace)).items:
+        where = codec.decode(body, _Named).metadata.namespace
+        if where not in relatives:
+            relatives[where] = await read_relatives(client, where)
+        found.append(await _examine_one(client, body, relatives[where], now))
+    return found
+
+
+async def _missing(client: Client, namespace: str, name: str) -> CliError:
+    """Return the error for a Rollout that does not exist, with what the user may have meant."""
+    error = not_found(name)
+    try:
+        there = [codec.decode(item, _Named).metadata.name for item in (await client.list(ROLLOUTS, namespace)).items]
+    except NotFound:
+        return CliError(f"{error}: the cluster does not know Rollouts; install the CustomResourceDefinitions first")
+    except Forbidden:
+        return error
+    close = difflib.get_close_matches(name, there, n=1)
+    if close:
+        return CliError(f"{error} in namespace {namespace}; did you mean {close[0]}?")
+    return CliError(f"{error} in namespace {namespace}, which has {', '.join(there[:5]) or 'no rollouts'}")
+
+
+class _Named(msgspec.Struct, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+
+
+async def _examine_one(client: Client, body: bytes, relatives: Relatives, now: datetime) -> Diagnosis:
+    rollout, problems = codec.decode_object(body, Rollout)
+    sign = await _controller_sign(client, rollout)
+    if problems:
+        around = Surroundings(rollout=body, controller=sign)
+        first = problems[0]
+        return unreadable(
+            rollout.metadata.name, rollout.metadata.namespace, first.path, f"{first.path}: {first.message}", around
+        )
+    snapshot = await snapshot_for(client, rollout, relatives)
+    is_at_zero = rollout.spec.replicas == 0
+    around = Surroundings(
+        rollout=body,
+        controller=sign,
+        changed_at=last_change(body, snapshot, relatives),
+        budgets=await _helpful(client, BUDGETS, relatives.namespace, Budget) if rollout.spec.restart_at else (),
+        autoscalers=await _helpful(client, AUTOSCALERS, relatives.namespace, Autoscaler) if is_at_zero else (),
+    )
+    return diagnose(snapshot, lambda at: plan_rollout(snapshot, at, routers_of), around, now)
+
+
+async def _helpful(client: Client, resource: Resource, namespace: str, kind: type[T]) -> tuple[T, ...]:
+    try:
+        return tuple((await client.list(resource, namespace)).to(kind))
+    except (Forbidden, NotFound):
+        return ()
+
+
+class _LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
+    holder_identity: str | None = None
+    renew_time: datetime | None = None
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    spec: _LeaseSpec = _LeaseSpec()
+
+
+async def _controller_sign(client: Client, rollout: Rollout) -> ControllerSign:
+    """Look for the lease of the controller that should look after the Rollout, in its usual places."""
+    instance = rollout.metadata.labels.get(names.INSTANCE_ID_LABEL, "")
+    name = f"{LEASE_NAME}-{instance}" if instance else LEASE_NAME
+    is_readable = True
+    for namespace in dict.fromkeys((DEFAULT_NAMESPACE, rollout.metadata.namespace)):
+        try:
+            spec = (await client.get(LEASES, namespace, name)).to(_Lease).spec
+        except NotFound:
+            continue
+        except Forbidden:
+            is_readable = False
+            continue
+        return ControllerSign(
+            lease=name, namespace=namespace, holder=spec.holder_identity or "", renewed_at=spec.renew_time
+        )
+    return ControllerSign(lease=name, is_readable=is_readable)
+
+
+# ---- Showing --------------------------------------------------------------------------------------------------------
+
+
+def first_line(found: Diagnosis, now: datetime) -> str:
+    """Return the whole answer in one line: what, which object and field, since when, the remedy, the next look."""
+    return _SEPARATOR.join(_first_parts(found, now))
+
+
+def explanation(found: Diagnosis, now: datetime, *, width: int | None = None, colour: bool = False) -> str:
+    """Return the text: the most important reason in the first line, the others and the controller below.
+
+    A line that is longer than `width` goes on in indented lines; None means that lines may be of any length.
+    """
+    lines = [(_first_parts(found, now), _BOLD + _colour_of(found))]
+    rest = found.waits[1:] if found.waits else found.notes[1:]
+    lines += [([f"also: {each.message}", *_details(each, now)], "") for each in rest]
+    if found.controller is not None and (found.waits or found.controller.is_stale(now)):
+        lines.append(([f"controller: {found.controller.text(now)}"], _DIM))
+    return "\n".join(_wrapped(parts, width, paint if colour else "") for parts, paint in lines)
+
+
+def _colour_of(found: Diagnosis) -> str:
+    if found.waits and found.waits[0].reason in ("ControllerIdle", "Unreadable"):
+        return _RED
+    return {names.PHASE_HEALTHY: _GREEN, names.PHASE_DEGRADED: _RED}.get(found.phase, _YELLOW)
+
+
+def _first_parts(found: Diagnosis, now: datetime) -> list[str]:
+    name = f"Rollout {found.namespace}/{found.name}"
+    if found.waits:
+        return [f"{name} is {found.phase}: {found.waits[0].message}", *_details(found.waits[0], now), _next(found, now)]
+    if found.notes:
+        note = found.notes[0]
+        return [f"{name} is {found.phase} and waits for nothing: {note.message}", *_details(note, now)]
+    return [f"{name} is {found.phase} and waits for nothing"]
+
+
+def _details(blocker: Blocker, now: datetime) -> list[str]:
+    parts = [", ".join(each for each in (blocker.object, blocker.field) if each)]
+    if blocker.since is not None:
+        parts.append(f"for {human_duration(now - blocker.since)} (since {_stamp(blocker.since)})")
+    if blocker.until is not None and blocker.until > now:
+        parts.append(f"ends by itself in {human_duration(blocker.until - now)} (at {_stamp(blocker.until)})")
+    parts.append(blocker.remedy or ("" if blocker.until is not None else "nothing to do but wait"))
+    return [part for part in parts if part]
+
+
+def _next(found: Diagnosis, now: datetime) -> str:
+    if not found.is_watched:
+        return "nobody looks again"
+    if found.is_retried:
+        return "tried again with growing pauses"
+    if found.requeue_at is None:
+        return "looks again at the next change"
+    return f"looks again in {human_duration(max(found.requeue_at, now) - now)}, and at the next change"
+
+
+def _stamp(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _wrapped(parts: Sequence[str], width: int | None, paint: str) -> str:
+    """Put the parts into lines of `width` columns, the first part painted; only a part that is too long is broken."""
+    lines, painted = [""], (0, 0)
+    for part in parts:
+        pieces = part.split(" ") if width is not None and len(part) > width - len(_INDENT) else [part]
+        for position, piece in enumerate(pieces):
+            glue = "" if not lines[-1] else _SEPARATOR if position == 0 else " "
+            if width is not None and lines[-1] and len(lines[-1]) + len(glue) + len(piece) > width:
+                lines.append(_INDENT + piece)
+            else:
+                lines[-1] += glue + piece
+        if part is parts[0]:
+            painted = len(lines) - 1, len(lines[-1])
+    if paint:
+        last, end = painted
+        lines[last] = f"{paint}{lines[last][:end]}{_PLAIN}{lines[last][end:]}"
+        lines[:last] = [f"{paint}{line}{_PLAIN}" for line in lines[:last]]
     return "\n".join(lines)
 
 
-def _details(wait: Wait, now: datetime) -> list[str]:
-    rows = [("reason", wait.reason.value), ("object", wait.object), ("field", wait.field)]
-    rows.append(("since", _when(wait.since, now) if wait.since else ""))
-    rows.append(("until", _when(wait.until, now) if wait.until else ""))
-    rows.append(("remedy", wait.remedy))
-    return [f"  {label + ':':<10}{text}" for label, text in rows if text]
-
-
-def _when(time: datetime, now: datetime) -> str:
-    stamp = time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    if time > now:
-        return f"in {human_duration(time - now)} ({stamp})"
-    return f"{human_duration(now - time)} ago ({stamp})"
-
-
-def _as_json(rollout: Rollout, plan: Plan[RolloutStatus]) -> dict[str, Any]:
-    phase, message = phase_and_message(rollout)
-    return {
-        "name": rollout.metadata.name,
-        "namespace": rollout.metadata.namespace,
-        "phase": phase,
-        "message": message,
-        "waits": plan.waits,
-        "requeueAt": plan.requeue_at,
-    }
+def _structured(found: Sequence[Diagnosis], output: str, *, is_single: bool) -> str:
+    value: Any = msgspec.to_builtins(found[0] if is_single else list(found))
+    if output == "yaml":
+        return dump_yaml(value).rstrip("\n")
+    return msgspec.json.encode(value).decode()

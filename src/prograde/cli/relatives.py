@@ -1,0 +1,239 @@
+"""A Rollout and its relatives read once from the API server: what the controller keeps in caches, in a few requests.
+
+    Rollout ──▶ lists of its namespace (ReplicaSets, Services, pods, runs, templates) ──┐
+       │                                                                               ├──▶ RolloutSnapshot
+       └──▶ the objects that its routers ask for, its workload ────────────────────────┘
+
+The lists are read once for all Rollouts of a namespace. Whatever a decision needs must be readable: a guess about an
+object that may not be read would be a wrong answer, so that is an error. What only makes an answer better (pods,
+disruption budgets, autoscalers, the controller's lease) is left out when it may not be read.
+
+Every object is kept as bytes as well, because a diff needs the fields that the types leave out.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from prograde.api import codec, names
+from prograde.api.analysis import AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate
+from prograde.api.experiment import Experiment
+from prograde.api.meta import LabelSelector, Object, Time, controller_of, is_controlled_by
+from prograde.api.rollout import Rollout
+from prograde.api.selectors import format_selector, selector_matches
+from prograde.api.workloadref import UnresolvedWorkload, Workload, workload_resource, workload_type
+from prograde.api.workloads import Pod, ReplicaSet, Service
+from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS, SERVICES
+from prograde.core.objects import JsonObject, ObjectKind, ObjectRef, Objects
+from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.kube.client import Client, Listing
+from prograde.kube.errors import Forbidden, NotFound
+from prograde.kube.resources import Resource
+from prograde.traffic.registry import routers_of
+
+__all__ = ["Relatives", "last_change", "read_relatives", "snapshot_for"]
+
+T = TypeVar("T", ReplicaSet, Service, Pod, AnalysisRun, Experiment, AnalysisTemplate, ClusterAnalysisTemplate)
+
+ANALYSIS_TEMPLATES: Final = Resource(
+    group=names.GROUP, version=names.VERSION, plural="analysistemplates", kind=names.ANALYSIS_TEMPLATE
+)
+CLUSTER_ANALYSIS_TEMPLATES: Final = Resource(
+    group=names.GROUP,
+    version=names.VERSION,
+    plural="clusteranalysistemplates",
+    kind=names.CLUSTER_ANALYSIS_TEMPLATE,
+    namespaced=False,
+)
+
+
+class Relatives(msgspec.Struct, frozen=True, kw_only=True):
+    """The lists of one namespace that decisions about its Rollouts read, by resource, in the server's words."""
+
+    namespace: str
+    lists: Mapping[Resource, Listing]
+
+    def of(self, resource: Resource, kind: type[T]) -> list[T]:
+        """Return the objects of a resource; none for one that could not be read.
+
+        A field of the wrong type is left out: one broken object must not hide what is true of the others.
+        """
+        listing = self.lists.get(resource)
+        return [] if listing is None else [codec.decode(item, kind) for item in listing.items]
+
+
+async def read_relatives(client: Client, namespace: str) -> Relatives:
+    """Read the lists that are common to the Rollouts of a namespace.
+
+    Raises:
+        ApiError: one that decisions need may not be read.
+    """
+    needed = (REPLICA_SETS, SERVICES, ANALYSIS_RUNS, EXPERIMENTS)
+    # A namespace without permission for templates or pods is common, and few Rollouts need them.
+    helpful = (ANALYSIS_TEMPLATES, CLUSTER_ANALYSIS_TEMPLATES, PODS)
+    answers = await asyncio.gather(
+        *(client.list(resource, namespace) for resource in needed),
+        *(_listed(client, resource, namespace if resource.namespaced else "") for resource in helpful),
+    )
+    found = {resource: each for resource, each in zip((*needed, *helpful), answers, strict=True) if each is not None}
+    return Relatives(namespace=namespace, lists=found)
+
+
+async def _listed(client: Client, resource: Resource, namespace: str) -> Listing | None:
+    """Return the list; None when it may not be read or the server does not know the kind."""
+    try:
+        return await client.list(resource, namespace)
+    except (Forbidden, NotFound):
+        return None
+
+
+async def snapshot_for(client: Client, rollout: Rollout, relatives: Relatives) -> RolloutSnapshot:
+    """Return everything that a decision about `rollout` may look at; reads what its routers and its workload need.
+
+    The pods are those that the Rollout's ReplicaSets own, None when they may not be read.
+
+    Raises:
+        ApiError: an object that decides may not be read.
+    """
+    uid = rollout.metadata.uid
+    objects, workload = await asyncio.gather(_objects(client, rollout), _workload(client, rollout))
+    return RolloutSnapshot(
+        rollout=rollout,
+        replica_sets=tuple(
+            each
+            for each in relatives.of(REPLICA_SETS, ReplicaSet)
+            if names.POD_TEMPLATE_HASH_LABEL in each.metadata.labels
+            and (controller_of(each) is None or is_controlled_by(each, uid))
+        ),
+        services={each.metadata.name: each for each in relatives.of(SERVICES, Service)},
+        pods=_pods(rollout, workload, relatives),
+        analysis_runs=_controlled(relatives.of(ANALYSIS_RUNS, AnalysisRun), uid),
+        experiments=_controlled(relatives.of(EXPERIMENTS, Experiment), uid),
+        analysis_templates=_by_name(relatives.of(ANALYSIS_TEMPLATES, AnalysisTemplate)),
+        cluster_analysis_templates=_by_name(relatives.of(CLUSTER_ANALYSIS_TEMPLATES, ClusterAnalysisTemplate)),
+        objects=objects,
+        workload=workload,
+    )
+
+
+def _controlled(found: Iterable[T], uid: str) -> tuple[T, ...]:
+    return tuple(each for each in found if is_controlled_by(each, uid))
+
+
+def _by_name(found: Iterable[T]) -> dict[str, T]:
+    return {each.metadata.name: each for each in found}
+
+
+def _pods(rollout: Rollout, workload: Workload | None, relatives: Relatives) -> tuple[Pod, ...] | None:
+    """Return the pods that the selector selects, the workload's where the Rollout has none of its own."""
+    if PODS not in relatives.lists:
+        return None
+    selector = rollout.spec.selector
+    if selector is None and workload is not None:
+        selector = getattr(getattr(workload, "spec", None), "selector", None)
+    if not isinstance(selector, LabelSelector):
+        return ()
+    return tuple(each for each in relatives.of(PODS, Pod) if selector_matches(selector, each.metadata.labels))
+
+
+# ---- What the routers and the workload reference name ------------------------------------------------------------
+
+
+async def _objects(client: Client, rollout: Rollout) -> Objects:
+    """Read what the Rollout's routers ask for."""
+    wanted = [router.wanted() for router in routers_of(rollout)]
+    refs = sorted({ref for each in wanted for ref in each.refs})
+    selections = list(dict.fromkeys(selection for each in wanted for selection in each.selections))
+    kinds = sorted({ref.kind for ref in refs} | {selection.kind for selection in selections})
+    served = dict(zip(kinds, await asyncio.gather(*(client.serves(_resource(kind)) for kind in kinds)), strict=True))
+    objects = await asyncio.gather(*(_object(client, ref, served) for ref in refs))
+    found = {ref: obj for ref, obj in zip(refs, objects, strict=True) if obj is not None}
+    for selection in selections:
+        if served[selection.kind]:
+            text = format_selector(selection.selector)
+            for obj in await _selected(client, selection.kind, selection.namespace, text):
+                metadata: Any = obj["metadata"]
+                found[ObjectRef(selection.kind, selection.namespace, metadata["name"])] = obj
+    return Objects(found=found, unserved=frozenset(kind for kind, is_served in served.items() if not is_served))
+
+
+async def _object(client: Client, ref: ObjectRef, served: Mapping[ObjectKind, bool]) -> JsonObject | None:
+    if not served[ref.kind]:
+        return None
+    try:
+        return (await client.get(_resource(ref.kind), ref.namespace, ref.name)).to(dict[str, Any])
+    except NotFound:
+        return None
+
+
+async def _selected(client: Client, kind: ObjectKind, namespace: str, selector: str) -> Sequence[JsonObject]:
+    return (await client.list(_resource(kind), namespace, label_selector=selector)).to(dict[str, Any])
+
+
+def _resource(kind: ObjectKind) -> Resource:
+    return Resource(group=kind.group, version=kind.version, plural=kind.plural, kind=kind.kind)
+
+
+async def _workload(client: Client, rollout: Rollout) -> Workload | None:
+    reference = rollout.spec.workload_ref
+    if reference is None:
+        return None
+    try:
+        group, plural = workload_resource(reference)
+        kind = workload_type(reference)
+    except UnresolvedWorkload:
+        return None  # the plan says so
+    version = reference.api_version.rpartition("/")[2]
+    resource = Resource(group=group, version=version, plural=plural, kind=reference.kind)
+    try:
+        return (await client.get(resource, rollout.metadata.namespace, reference.name)).to(kind)
+    except NotFound:
+        return None
+
+
+# ---- When anything last changed ----------------------------------------------------------------------------------
+
+
+class _ManagedFields(msgspec.Struct, frozen=True):
+    time: Time | None = None
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    uid: str = ""
+    creation_timestamp: Time | None = None
+    deletion_timestamp: Time | None = None
+    managed_fields: tuple[_ManagedFields, ...] = ()
+
+
+class _Dated(msgspec.Struct, frozen=True):
+    metadata: _Metadata = _Metadata()
+
+
+def last_change(rollout: bytes, snapshot: RolloutSnapshot, relatives: Relatives) -> datetime | None:
+    """Return when the Rollout or one of its relatives was last written to; None if the server does not tell.
+
+    `rollout` is the object as the server sent it.
+    """
+    relations: tuple[Iterable[Object], ...] = (
+        snapshot.replica_sets,
+        snapshot.services.values(),
+        snapshot.pods or (),
+        snapshot.analysis_runs,
+        snapshot.experiments,
+    )
+    uids = {each.metadata.uid for relation in relations for each in relation}
+    times = _times(msgspec.json.decode(rollout, type=_Dated).metadata)
+    for listing in relatives.lists.values():
+        for item in listing.items:
+            metadata = msgspec.json.decode(item, type=_Dated).metadata
+            if metadata.uid in uids:
+                times += _times(metadata)
+    return max(times, default=None)
+
+
+def _times(metadata: _Metadata) -> list[datetime]:
+    found = [metadata.creation_timestamp, metadata.deletion_timestamp, *(each.time for each in metadata.managed_fields)]
+    return [each for each in found if each is not None]

@@ -68,34 +68,41 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class WaitReason(StrEnum):
-    """Why a plan does not go further by itself. The values are shown to people and may be matched by scripts."""
+    """Why a plan does not go further by itself. The values are shown to people and may be matched by scripts.
+
+    Of several reasons that one is shown first which stands first here: what stops everything, what a person has to do,
+    what the next step needs, what merely has to end, what is still to come.
+    """
 
     INVALID_SPEC = "InvalidSpec"
     NOT_SUPPORTED = "NotSupported"
+    WORKLOAD = "Workload"
+    """The referenced workload is not there, or cannot be used."""
     WRITE_FAILED = "WriteFailed"
+    TRAFFIC_NOT_ROUTED = "TrafficNotRouted"
+    """A router cannot do what it is asked for, and nothing goes on before it can."""
     ABORTED = "Aborted"
     PROGRESS_DEADLINE = "ProgressDeadlineExceeded"
     USER_PAUSE = "UserPause"
+    INCONCLUSIVE = "Inconclusive"
     PAUSE_STEP = "PauseStep"
     BLUE_GREEN_PAUSE = "BlueGreenPause"
-    INCONCLUSIVE = "Inconclusive"
     REPLICA_FAILURE = "ReplicaFailure"
     PODS_NOT_CREATED = "PodsNotCreated"
     PODS_NOT_AVAILABLE = "PodsNotAvailable"
-    PODS_TERMINATING = "PodsTerminating"
+    STABLE_CAPACITY = "StableCapacity"
+    """The stable revision cannot serve the share of traffic that it would get."""
     SERVICE_NOT_SWITCHED = "ServiceNotSwitched"
+    WEIGHT_NOT_VERIFIED = "WeightNotVerified"
     ANALYSIS = "Analysis"
     EXPERIMENT = "Experiment"
     STEP_PLUGIN = "StepPlugin"
-    TRAFFIC_NOT_ROUTED = "TrafficNotRouted"
-    """A router cannot do what it is asked for."""
-    WEIGHT_NOT_VERIFIED = "WeightNotVerified"
-    STABLE_CAPACITY = "StableCapacity"
-    """The stable revision cannot serve the share of traffic that it would get."""
-    WORKLOAD = "Workload"
-    """The referenced workload is not there, or cannot be used."""
+    PODS_TERMINATING = "PodsTerminating"
+    """Behind what an update does meanwhile: that goes on beside pods which are on their way out."""
     SCALE_DOWN_DELAY = "ScaleDownDelay"
     RESTART = "Restart"
+    DEADLINE_NEAR = "ProgressDeadlineNear"
+    """Nothing is wrong yet."""
     OBSERVATION = "Observation"
     """The plan's own writes have to come back through the watch first."""
 

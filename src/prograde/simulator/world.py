@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from prograde.api.names import EVENT_SOURCE_COMPONENT
-from prograde.api.rollout import Rollout
+from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.controller.manager import Controller
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.settings import ControllerSettings
+from prograde.core.plan import Plan
 from prograde.core.rollout.status import phase_and_message
 from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder
@@ -30,11 +31,18 @@ __all__ = ["World", "world"]
 class World:
     """What a user does to the cluster, what a user sees of it, and what becomes of the controller meanwhile."""
 
-    def __init__(self, sandbox: Sandbox, settings: ControllerSettings, wrap: Callable[[Transport], Transport]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        settings: ControllerSettings,
+        wrap: Callable[[Transport], Transport],
+        planned: Callable[[Rollout, Plan[RolloutStatus]], None],
+    ) -> None:
         self.sandbox = sandbox
         self.metrics = ControllerMetrics()
         self._settings = settings
         self._wrap = wrap
+        self._planned = planned
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._rival: asyncio.Task[None] | None = None
@@ -86,7 +94,9 @@ class World:
         transport = self._wrap(self.sandbox.transport("rollouts-controller"))
         client = Client(transport, qps=0, observer=self.metrics.observe_request, rng=rng)
         recorder = EventRecorder(client, component=EVENT_SOURCE_COMPONENT, now=wall_clock, rng=rng)
-        controller = Controller(client, self._settings, self.metrics, recorder, now=wall_clock, rng=rng)
+        controller = Controller(
+            client, self._settings, self.metrics, recorder, now=wall_clock, rng=rng, planned=self._planned
+        )
         await controller.run(stop)
 
     # --- doing -------------------------------------------------------------------------------------------------------
@@ -155,17 +165,22 @@ async def world(
     profile: str = "fast",
     settings: ControllerSettings | None = None,
     wrap: Callable[[Transport], Transport] = lambda transport: transport,
+    planned: Callable[[Rollout, Plan[RolloutStatus]], None] = lambda rollout, plan: None,
     seed: int = 7,
+    sandbox: Sandbox | None = None,
 ) -> AsyncIterator[World]:
     """Yield a cluster with a running controller; to be used on a virtual-time loop.
 
     Args:
         profile: how fast pods start.
         wrap: puts something between controller and cluster, for example faults.
+        planned: is told of every plan that a controller has carried out.
         seed: of everything random in the cluster.
+        sandbox: a cluster made elsewhere, on `wall_clock`; `profile` and `seed` mean nothing then.
     """
-    sandbox = Sandbox(now=wall_clock, seed_number=seed, profile=profile)
-    made = World(sandbox, settings or ControllerSettings(), wrap)
+    if sandbox is None:
+        sandbox = Sandbox(now=wall_clock, seed_number=seed, profile=profile)
+    made = World(sandbox, settings or ControllerSettings(), wrap, planned)
     async with sandbox.running():
         made.start_controller()
         try:

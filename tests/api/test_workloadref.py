@@ -85,5 +85,5 @@ def test_without_a_reference_the_annotation_goes():
 
 def test_rollouts_are_found_by_what_they_refer_to():
     reference = WorkloadRef(api_version="apps/v1", kind="Deployment", name="web")
-    assert workload_index_key(reference, "shop") == "apps/v1/Deployment/shop/web"
+    assert workload_index_key(workload_type(reference), "shop", reference.name) == "Deployment shop/web"
     assert workload_resource(reference) == ("apps", "deployments")

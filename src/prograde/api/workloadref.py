@@ -62,9 +62,9 @@ def workload_type(reference: WorkloadRef) -> type[Workload]:
     return _TYPES[_group_and_kind(reference)][1]
 
 
-def workload_index_key(reference: WorkloadRef, namespace: str) -> str:
-    """Return the key under which Rollouts are found by what they refer to."""
-    return f"{reference.api_version}/{reference.kind}/{namespace}/{reference.name}"
+def workload_index_key(kind: type[Workload], namespace: str, name: str) -> str:
+    """Return the key under which Rollouts are found by what they refer to, in whatever version of its group."""
+    return f"{kind.KIND} {namespace}/{name}"
 
 
 def resolve_workload(rollout: Rollout, workload: Workload | None) -> Rollout:

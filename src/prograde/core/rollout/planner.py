@@ -105,8 +105,8 @@ def _pass(context: RolloutContext) -> RolloutPlan:
         status = finish(context, draft, decided, is_scaling=is_scaling)
         status = settle_pause(_with_status(context, status))
         workload.replace_deployment(context, draft, status)
-    _look_again_at_progress_deadline(context, draft, status)
-    draft.waits = list(waits.explain(context, draft, status))
+    deadline = _look_again_at_progress_deadline(context, draft, status)
+    draft.waits = list(waits.explain(context, draft, status, deadline))
     return draft.to_plan(status if status != context.snapshot.rollout.status else None)
 
 
@@ -125,8 +125,8 @@ def _with_found_replica_set(context: RolloutContext) -> RolloutStatus:
     return msgspec.structs.replace(status, conditions=set_condition(status.conditions, found))
 
 
-def _look_again_at_progress_deadline(context: RolloutContext, draft: Draft, status: RolloutStatus) -> None:
-    """Be there when the progress deadline passes, for nothing else may happen until then."""
+def _look_again_at_progress_deadline(context: RolloutContext, draft: Draft, status: RolloutStatus) -> datetime | None:
+    """Be there when the progress deadline passes, for nothing else may happen until then; return it if it runs."""
     progressing = find_condition(status.conditions, names.CONDITION_PROGRESSING)
     if (
         status.phase in (names.PHASE_HEALTHY, names.PHASE_PAUSED)
@@ -135,10 +135,11 @@ def _look_again_at_progress_deadline(context: RolloutContext, draft: Draft, stat
         or progressing.reason == names.REASON_PROGRESS_DEADLINE_EXCEEDED
         or blocks_progress_deadline(_with_status(context, status))
     ):
-        return
+        return None
     deadline = progress_deadline(context, status.conditions)
     if deadline is not None:
         draft.look_again(max(deadline, context.now) + timedelta(seconds=1))
+    return deadline
 
 
 # ---- The passes that end early ----------------------------------------------------------------------------------
@@ -160,13 +161,18 @@ def _create(context: RolloutContext) -> RolloutPlan:
     workload.sync_generation(context, draft)
     status = revisions.create_new(context, draft)
     name = revisions.name_of_new(context)
-    draft.wait(
-        Wait(
-            reason=WaitReason.OBSERVATION,
-            message=f"ReplicaSet {name} is created for the new revision; it gets its pods next",
-            object=f"ReplicaSet {name}",
+    refused = find_condition(context.status.conditions, names.CONDITION_PROGRESSING)
+    if refused is not None and refused.reason == names.REASON_REPLICA_SET_CREATE_ERROR:
+        # Tried again now. For whoever looks on, what was said the last time is the reason.
+        draft.wait(_refused(name, refused.message, refused.last_transition_time))
+    else:
+        draft.wait(
+            Wait(
+                reason=WaitReason.OBSERVATION,
+                message=f"ReplicaSet {name} is created for the new revision; it gets its pods next",
+                object=f"ReplicaSet {name}",
+            )
         )
-    )
     return draft.to_plan(status if status != context.status else None)
 
 
@@ -187,15 +193,19 @@ def _after_failed_create(context: RolloutContext, draft: Draft, failure: CreateF
     status = msgspec.structs.replace(old, conditions=set_condition(old.conditions, failed))
     draft.warn(reason, message)
     draft.look_again(context.now + CREATE_RETRY)
-    draft.wait(
-        Wait(
-            reason=WaitReason.WRITE_FAILED,
-            message=message,
-            object=f"ReplicaSet {failure.name}",
-            remedy="it is tried again; quotas and admission policies are the usual causes",
-        )
-    )
+    known = find_condition(status.conditions, names.CONDITION_PROGRESSING)
+    draft.wait(_refused(failure.name, message, known.last_transition_time if known is not None else None))
     return draft.to_plan(status if status != old else None)
+
+
+def _refused(name: str, message: str, since: datetime | None) -> Wait:
+    return Wait(
+        reason=WaitReason.WRITE_FAILED,
+        message=message,
+        object=f"ReplicaSet {name}",
+        since=since,
+        remedy="it is tried again; quotas and admission policies are the usual causes",
+    )
 
 
 def _default_replicas(context: RolloutContext) -> RolloutPlan:

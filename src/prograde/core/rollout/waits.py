@@ -2,11 +2,17 @@
 
 Parts of a strategy that wait for something of their own say so in the draft (a pause, a deadline, a Service). Here
 comes what holds for every Rollout: aborts, deadlines, users, and above all pods. A Rollout that is not healthy always
-gets at least one reason, the one that really blocks it first.
+gets at least one reason, the one that really blocks it first. A healthy one waits for nothing, but it may keep pods for
+a while, or have some to restart.
+
+A ReplicaSet counts its pods, and that is all a controller needs. Whoever has listed the pods as well (`snapshot.pods`)
+is told which one is the matter.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+
+import msgspec
 
 from prograde.api import defaults, names
 from prograde.api.meta import find_condition
@@ -15,6 +21,7 @@ from prograde.api.workloads import ReplicaSet
 from prograde.core.plan import Wait, WaitReason
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
+from prograde.core.rollout.podproblems import settled_at, worst_problem
 from prograde.core.rollout.replicasets import scale_down_deadline_of
 from prograde.core.rollout.steps import step_text
 
@@ -22,17 +29,55 @@ __all__ = ["explain"]
 
 _ORDER = {reason: position for position, reason in enumerate(WaitReason)}
 
+_BESIDE_HEALTH = (WaitReason.SCALE_DOWN_DELAY, WaitReason.RESTART)
 
-def explain(context: RolloutContext, draft: Draft, status: RolloutStatus) -> tuple[Wait, ...]:
-    """Return the reasons why the Rollout is not healthy after this plan, the most important one first."""
+_NEAR = 0.25
+"""The share of the progress deadline that is left when it is worth a word: early enough to act, late enough to mean it.
+"""
+
+
+def explain(
+    context: RolloutContext, draft: Draft, status: RolloutStatus, deadline: datetime | None = None
+) -> tuple[Wait, ...]:
+    """Return the reasons why the Rollout is not healthy after this plan, the most important one first.
+
+    `deadline` is when the Rollout counts as stuck unless it makes progress; None while no clock is running.
+    """
     if status.phase == names.PHASE_HEALTHY:
-        return ()
-    for_pods = list(_waits_for_pods(context, draft, status))
-    waits = [*draft.waits, *_waits_of_people(context, status, for_pods), *for_pods]
-    if not waits:
-        waits.append(_fallback(context, status))
-    unique = list(dict.fromkeys(waits))
-    return tuple(sorted(unique, key=lambda wait: _ORDER[wait.reason]))
+        waits = [wait for wait in draft.waits if wait.reason in _BESIDE_HEALTH]
+    else:
+        for_pods = list(_waits_for_pods(context, draft, status))
+        waits = [*draft.waits, *_waits_of_people(context, status, for_pods), *for_pods]
+        if not waits:
+            waits.append(_fallback(context, status))
+        waits += _near_deadline(context, deadline)
+    since = _last_progress(context, status)
+    dated = [_since(wait, since) for wait in dict.fromkeys(waits)]
+    return tuple(sorted(dated, key=lambda wait: _ORDER[wait.reason]))
+
+
+def _since(wait: Wait, last_progress: datetime | None) -> Wait:
+    """Return a wait that began, for all that is known, when anything moved last."""
+    if wait.since is not None or wait.until is not None:
+        return wait
+    return msgspec.structs.replace(wait, since=last_progress)
+
+
+def _near_deadline(context: RolloutContext, deadline: datetime | None) -> Iterator[Wait]:
+    """Yield the progress deadline when most of its time is over."""
+    seconds = defaults.effective_progress_deadline_seconds(context.spec)
+    if deadline is None or not timedelta() < deadline - context.now <= timedelta(seconds=seconds) * _NEAR:
+        return
+    consequence = "the update is aborted" if context.spec.progress_deadline_abort else "the Rollout is Degraded"
+    yield Wait(
+        reason=WaitReason.DEADLINE_NEAR,
+        message=f"{consequence} unless something progresses within {seconds} s of the last progress",
+        object=f"Rollout {context.rollout.metadata.name}",
+        field="spec.progressDeadlineSeconds",
+        since=deadline - timedelta(seconds=seconds),
+        until=deadline,
+        remedy="clear the first reason, or raise spec.progressDeadlineSeconds",
+    )
 
 
 def _waits_of_people(context: RolloutContext, status: RolloutStatus, for_pods: Sequence[Wait]) -> Iterator[Wait]:
@@ -122,7 +167,16 @@ def _last_progress(context: RolloutContext, status: RolloutStatus) -> datetime |
 def _waits_for(context: RolloutContext, replica_set: ReplicaSet, wanted: int, since: datetime | None) -> Iterator[Wait]:
     """Yield what distinguishes one ReplicaSet from `wanted` available pods; its own size may just be changing."""
     name, found = replica_set.metadata.name, replica_set.status
-    if found.replicas < wanted:
+    if replica_set.metadata.deletion_timestamp is not None:
+        yield Wait(
+            reason=WaitReason.PODS_NOT_CREATED,
+            message=f"ReplicaSet {name} is being deleted and gets no more pods; when it is gone, it is created anew",
+            object=f"ReplicaSet {name}",
+            field="metadata.deletionTimestamp",
+            since=replica_set.metadata.deletion_timestamp,
+            remedy=_release_text(replica_set.metadata.finalizers),
+        )
+    elif found.replicas < wanted:
         yield Wait(
             reason=WaitReason.PODS_NOT_CREATED,
             message=f"ReplicaSet {name} has {found.replicas} of {_pods(wanted)}",
@@ -131,18 +185,7 @@ def _waits_for(context: RolloutContext, replica_set: ReplicaSet, wanted: int, si
             since=since,
         )
     if found.available_replicas < min(wanted, found.replicas):
-        message = f"ReplicaSet {name} has {found.available_replicas} of {_pods(wanted)} available"
-        settling = found.ready_replicas - found.available_replicas
-        if settling > 0 and context.spec.min_ready_seconds:
-            message += f"; {settling} ready, to stay so for {context.spec.min_ready_seconds} s (minReadySeconds)"
-        yield Wait(
-            reason=WaitReason.PODS_NOT_AVAILABLE,
-            message=message,
-            object=f"ReplicaSet {name}",
-            field="status.availableReplicas",
-            since=since,
-            remedy="" if settling > 0 else f"look at the pods: kubectl describe replicaset {name}",
-        )
+        yield _not_available(context, replica_set, wanted, since)
     if found.replicas > wanted:
         yield Wait(
             reason=WaitReason.PODS_TERMINATING,
@@ -151,6 +194,43 @@ def _waits_for(context: RolloutContext, replica_set: ReplicaSet, wanted: int, si
             field="status.replicas",
             since=since,
         )
+
+
+def _not_available(context: RolloutContext, replica_set: ReplicaSet, wanted: int, since: datetime | None) -> Wait:
+    """Say what is the matter with pods that exist: with the worst of them, if they are known."""
+    name, found = replica_set.metadata.name, replica_set.status
+    message = f"ReplicaSet {name} has {found.available_replicas} of {_pods(wanted)} available"
+    wait = Wait(
+        reason=WaitReason.PODS_NOT_AVAILABLE,
+        message=message,
+        object=f"ReplicaSet {name}",
+        field="status.availableReplicas",
+        since=since,
+        remedy=f"look at the pods: kubectl describe replicaset {name}",
+    )
+    pods = context.snapshot.pods or ()
+    problem = worst_problem(replica_set, pods)
+    if problem is not None:
+        return msgspec.structs.replace(
+            wait,
+            message=f"{message}; pod {problem.pod}: {problem.text}",
+            object=f"Pod {problem.pod}",
+            field=problem.field,
+            since=problem.since or since,
+            remedy=problem.remedy,
+        )
+    settling, seconds = found.ready_replicas - found.available_replicas, context.spec.min_ready_seconds
+    if settling > 0:
+        text = f"; {settling} ready, to stay so for {seconds} s (minReadySeconds)" if seconds else ""
+        until = settled_at(replica_set, pods, timedelta(seconds=seconds)) if seconds else None
+        return msgspec.structs.replace(wait, message=message + text, until=until, remedy="")
+    return wait
+
+
+def _release_text(finalizers: Sequence[str]) -> str:
+    if not finalizers:
+        return ""
+    return f"deletion waits for the finalizers {', '.join(finalizers)}: whoever set them must remove them"
 
 
 def _pods(count: int) -> str:

@@ -21,6 +21,7 @@ from prograde.controller.expectations import Expectations
 from prograde.controller.resources import (
     ANALYSIS_RUNS,
     EXPERIMENTS,
+    FIELD_MANAGER,
     PODS,
     REPLICA_SETS,
     ROLLOUTS,
@@ -63,8 +64,6 @@ from prograde.telemetry.logs import fields
 __all__ = ["Applied", "Applier", "OwnerGone"]
 
 log = logging.getLogger(__name__)
-
-FIELD_MANAGER: Final = "rollouts-controller"
 
 POD_UPDATE_TRIES: Final = 3
 """A pod that starts changes several times a second; a later pass tries again anyway."""

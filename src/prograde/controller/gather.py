@@ -3,8 +3,9 @@
 Only pods are not cached: a plan asks for them when it restarts or relabels some, and then they are listed once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from prograde.api.analysis import AnalysisRun
 from prograde.api.experiment import Experiment
@@ -17,7 +18,7 @@ from prograde.controller.expectations import Expectations
 from prograde.core.rollout.services import referenced_services
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.kube.informer import Informer
-from prograde.kube.resources import Key
+from prograde.kube.resources import Key, Resource
 
 __all__ = ["Caches", "by_controller", "by_service", "is_behind", "rollout_of", "snapshot_of"]
 
@@ -71,8 +72,9 @@ def snapshot_of(caches: Caches, key: NamespacedName) -> RolloutSnapshot | None:
     if rollout is None:
         return None
     uid = rollout.metadata.uid
+    experiments = tuple(caches.experiments.find("controller", uid))
     services = {}
-    for name in dict.fromkeys(referenced_services(rollout)):
+    for name in dict.fromkeys((*referenced_services(rollout), *_services_of(experiments))):
         service = caches.services.get(Key(key.namespace, name))
         if service is not None:
             services[name] = service
@@ -84,15 +86,37 @@ def snapshot_of(caches: Caches, key: NamespacedName) -> RolloutSnapshot | None:
         ),
         services=services,
         analysis_runs=tuple(caches.analysis_runs.find("controller", uid)),
-        experiments=tuple(caches.experiments.find("controller", uid)),
+        experiments=experiments,
     )
 
 
-def is_behind(caches: Caches, expectations: Expectations, key: NamespacedName, now_seconds: float) -> bool:
-    """Say whether a cache has still to see one of our own last writes for the Rollout `key`."""
-    informers = {informer.resource: informer for informer in caches.all}
+def _services_of(experiments: Iterable[Experiment]) -> Iterable[str]:
+    """Return the names of the Services in front of the Experiments' pods, as far as they are known yet."""
+    return (
+        template.service_name
+        for experiment in experiments
+        for template in experiment.status.template_statuses
+        if template.service_name
+    )
+
+
+def is_behind(
+    caches: Caches,
+    expectations: Expectations,
+    key: NamespacedName,
+    now_seconds: float,
+    informer_of: Callable[[Resource, str], Informer[Any] | None] = lambda _, __: None,
+) -> bool:
+    """Say whether a cache has still to see one of our own last writes for the Rollout `key`.
+
+    `informer_of` knows further caches by resource and namespace. What is in none is always read from the server.
+    """
+    informers: dict[Resource, Informer[Any]] = {informer.resource: informer for informer in caches.all}
     for resource, written in expectations.expected(key):
-        informer = informers[resource]
+        informer = informers[resource] if resource in informers else informer_of(resource, written.namespace)
+        if informer is None:
+            expectations.settle(key, resource, written)
+            continue
         seen = informer.get(written)
         version = seen.metadata.resource_version if seen is not None else None
         # A cache that has followed the server beyond the write is not behind, even if the object is not in it: then it

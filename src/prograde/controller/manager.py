@@ -29,19 +29,26 @@ from prograde.api.names import (
     EVENT_ROLLOUT_DELETED,
     EVENT_SOURCE_COMPONENT,
     EVENT_WARNING,
+    MANAGED_BY_ANNOTATION,
     POD_TEMPLATE_HASH_LABEL,
 )
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.workloads import ReplicaSet, Service
+from prograde.controller.destinationrules import DestinationRuleReconciler, is_managed_destination_rule
 from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, by_controller, by_service, rollout_of
 from prograde.controller.metrics import ControllerMetrics
+from prograde.controller.ondemand import InformersOnDemand
 from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, REPLICA_SETS, ROLLOUTS, SERVICES
 from prograde.controller.rollouts import RolloutReconciler
+from prograde.controller.routing import RoutingObject, RoutingObjects, by_object
 from prograde.controller.services import ServiceReconciler
 from prograde.controller.settings import ControllerSettings, instance_selector
+from prograde.controller.templates import Templates, by_analysis
 from prograde.controller.workers import BASE_DELAY_SECONDS, MAX_DELAY_SECONDS, Reconciler, run_workers
+from prograde.core.objects import ObjectKind
 from prograde.core.plan import Event, Plan
+from prograde.core.rollout.destinationrules import destination_rule_of
 from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder, ObjectReference
@@ -95,18 +102,45 @@ class Controller:
         self._expectations = Expectations()
         self._rollout_queue = self._queue("Rollouts")
         self._service_queue = self._queue("Services")
-        self.caches = self._make_caches()
+        self._destination_rule_queue = self._queue("DestinationRules")
+        self.caches = self._make_caches(routers_of)
+        self._on_demand = InformersOnDemand()
+        objects = RoutingObjects(
+            client,
+            self._on_demand,
+            self.caches.rollouts,
+            routers_of,
+            wake=self._wake,
+            changed=self._on_routing_object,
+            rng=rng,
+            versions=settings.versions,
+            namespace=settings.namespace,
+            ingress_classes=settings.ingress_classes,
+        )
+        templates = Templates(
+            client,
+            self._on_demand,
+            self.caches.rollouts,
+            wake=self._wake,
+            rng=rng,
+            namespace=settings.namespace,
+            label_selector=instance_selector(settings.instance_id),
+        )
         rollouts = RolloutReconciler(
             client,
             self.caches,
             self._expectations,
             metrics,
+            objects,
+            templates,
             now=now,
             record=self._record,
             routers_of=routers_of,
+            versions=settings.versions,
             planned=planned,
         )
         services = ServiceReconciler(client, self.caches, self._rollout_queue.add)
+        destination_rules = DestinationRuleReconciler(client, self.caches.rollouts, objects, self._rollout_queue.add)
         self._rollouts = Reconciler(
             "rollout",
             self._rollout_queue,
@@ -115,6 +149,9 @@ class Controller:
             finished=self._on_finished,
         )
         self._services = Reconciler("service", self._service_queue, services.reconcile)
+        self._destination_rules = Reconciler(
+            "destinationrule", self._destination_rule_queue, destination_rules.reconcile
+        )
         metrics.collect_from(self.caches.rollouts.all, self.caches.analysis_runs.all, self.caches.experiments.all)
         self._subscribe()
 
@@ -127,11 +164,13 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             recording = group.create_task(self._recorder.run())
             informers = [group.create_task(informer.run()) for informer in self.caches.all]
+            informers.append(group.create_task(self._on_demand.run()))
             workers: list[asyncio.Task[None]] = []
             if await self._are_synced(stop):
                 workers = [
                     group.create_task(run_workers(self._rollouts, self._settings.rollout_workers)),
                     group.create_task(run_workers(self._services, self._settings.service_workers)),
+                    group.create_task(run_workers(self._destination_rules, self._settings.service_workers)),
                 ]
                 await stop.wait()
                 log.info("Shutting down workers")
@@ -172,7 +211,9 @@ class Controller:
         """Let the workers finish what is in hand or due by now; delayed keys are left to the next leader."""
         try:
             async with asyncio.timeout(self._settings.grace_period.total_seconds()):
-                await asyncio.gather(self._rollout_queue.drain(), self._service_queue.drain())
+                await asyncio.gather(
+                    self._rollout_queue.drain(), self._service_queue.drain(), self._destination_rule_queue.drain()
+                )
         except TimeoutError:
             log.warning("Work in hand did not finish within %s and is cut short", self._settings.grace_period)
 
@@ -188,7 +229,7 @@ class Controller:
         self._metrics.watch_unfinished(name, queue.unfinished_seconds)
         return queue
 
-    def _make_caches(self) -> Caches:
+    def _make_caches(self, routers_of: RoutersOf) -> Caches:
         selector = instance_selector(self._settings.instance_id)
         return Caches(
             rollouts=Informer(
@@ -198,7 +239,7 @@ class Controller:
                 rng=self._rng,
                 namespace=self._settings.namespace,
                 label_selector=selector,
-                indexers={"service": by_service},
+                indexers={"service": by_service, "object": by_object(routers_of), "analysis": by_analysis},
                 resync_seconds=self._settings.resync_period.total_seconds(),
                 on_undecodable=lambda failure: (
                     self._rollout_queue.add(NamespacedName(*failure.key)) if failure.key else None
@@ -248,6 +289,8 @@ class Controller:
         else:
             still_used = frozenset(by_service(new))
             self._queue_services(key for key in by_service(old) if key not in still_used)
+            if destination_rule_of(old) != destination_rule_of(new):
+                self._queue_destination_rule(old)
         # The first list and resyncs (the same object twice) can wait behind what changes.
         self._rollout_queue.add(key_of(new), urgent=old is not new and self.caches.rollouts.has_synced)
 
@@ -256,6 +299,7 @@ class Controller:
         message = f"Rollout {metadata.name}/{metadata.namespace} is deleted."
         self._record(rollout, Event(reason=EVENT_ROLLOUT_DELETED, message=message))
         self._queue_services(by_service(rollout))
+        self._queue_destination_rule(rollout)
         self._metrics.forget(key_of(rollout))
         # One more pass, after any that is under way, finds nothing and forgets what we know about it.
         self._rollout_queue.add(key_of(rollout), urgent=False)
@@ -288,10 +332,22 @@ class Controller:
         assert service is not None
         key = key_of(service)
         self._service_queue.add(key)
-        if old is None or new is None:
-            # It has appeared or vanished: Rollouts that name it may become valid or invalid.
+        if old is None or new is None or _is_redirected(old, new):
+            # Rollouts that name it may become valid or invalid, or have to point it at their pods again.
             for rollout in self.caches.rollouts.find("service", str(key)):
                 self._rollout_queue.add(key_of(rollout), urgent=self.caches.services.has_synced)
+
+    def _on_routing_object(self, kind: ObjectKind, obj: RoutingObject) -> None:
+        if is_managed_destination_rule(kind, obj):
+            self._destination_rule_queue.add(key_of(obj))
+
+    def _queue_destination_rule(self, left_by: Rollout) -> None:
+        rule = destination_rule_of(left_by)
+        if rule is not None:
+            self._destination_rule_queue.add(NamespacedName(rule.namespace, rule.name))
+
+    def _wake(self, key: NamespacedName, urgent: bool) -> None:
+        self._rollout_queue.add(key, urgent=urgent)
 
     def _on_failed(self, key: NamespacedName) -> None:
         if self.caches.rollouts.get(Key(*key)) is not None:
@@ -322,6 +378,12 @@ class Controller:
         level = logging.WARNING if event.type == EVENT_WARNING else logging.INFO
         shown = fields(namespace=metadata.namespace, rollout=metadata.name, event_reason=event.reason)
         log.log(level, "%s", event.message, extra=shown)
+
+
+def _is_redirected(old: Service, new: Service) -> bool:
+    """Say whether a Service selects other pods now, or is somebody else's."""
+    managers = [each.metadata.annotations.get(MANAGED_BY_ANNOTATION) for each in (old, new)]
+    return old.spec.selector != new.spec.selector or managers[0] != managers[1]
 
 
 async def run_controller(

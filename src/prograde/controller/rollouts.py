@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from prograde.api.meta import NamespacedName, key_of
-from prograde.api.names import EVENT_WARNING, REASON_INVALID_SPEC
+from prograde.api.names import EVENT_TRAFFIC_ROUTING_ERROR, EVENT_WARNING, REASON_INVALID_SPEC
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.selectors import format_selector
 from prograde.api.workloads import Pod
@@ -23,6 +23,8 @@ from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, is_behind, snapshot_of
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.resources import PODS
+from prograde.controller.routing import FirstListMissing, RoutingObjects
+from prograde.controller.templates import Templates
 from prograde.controller.workers import Result, StateOfTheWorld
 from prograde.core.plan import Event, Plan
 from prograde.core.rollout.duration import finished_attempt
@@ -31,6 +33,7 @@ from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import differ_in_counts_only
 from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
+from prograde.kube.errors import Forbidden
 from prograde.kube.resources import Key
 from prograde.telemetry.logs import fields
 
@@ -40,6 +43,9 @@ log = logging.getLogger(__name__)
 
 STALE_CACHE_SECONDS: Final = 0.1
 """How soon to look again when a cache lags behind our own write; its watch event usually comes first."""
+
+FIRST_LIST_SECONDS: Final = 1.0
+"""How soon to look again when a kind has just been asked for; its first list wakes the Rollout before."""
 
 COUNTS_HELD_SECONDS: Final = 1.0
 """Long enough for most pods of one scaling step to come up, short enough that nobody takes the counts for stuck."""
@@ -70,6 +76,8 @@ class RolloutReconciler:
         caches: Caches,
         expectations: Expectations,
         metrics: ControllerMetrics,
+        objects: RoutingObjects,
+        templates: Templates,
         *,
         now: Callable[[], datetime],
         record: Callable[[Rollout, Event], None],
@@ -81,6 +89,8 @@ class RolloutReconciler:
         self._caches = caches
         self._expectations = expectations
         self._metrics = metrics
+        self._objects = objects
+        self._templates = templates
         self._now = now
         self._record = record
         self._routers_of = routers_of
@@ -92,16 +102,21 @@ class RolloutReconciler:
     async def reconcile(self, key: NamespacedName) -> Result:
         """Do one pass over the Rollout `key`."""
         loop = asyncio.get_running_loop()
-        if is_behind(self._caches, self._expectations, key, loop.time()):
+        if is_behind(self._caches, self._expectations, key, loop.time(), self._objects.informer_of):
             log.debug('requeuing "%s" due to stale cache', key, extra=_about(key))
             return Result.after(STALE_CACHE_SECONDS)
         if self._is_unreadable(key):
             return Result.done()
-        snapshot = snapshot_of(self._caches, key)
-        if snapshot is None:
+        rollout = self._caches.rollouts.get(Key(*key))
+        if rollout is None:
             self._expectations.forget(key)
             self._held_since.pop(key, None)
             return Result.done()
+        snapshot = await self._gather(rollout)
+        if snapshot is None:
+            return Result.after(FIRST_LIST_SECONDS)
+        if snapshot.rollout is not rollout:
+            return Result.after(0.0)
         started_at = loop.time()
         metadata = snapshot.rollout.metadata
         about = fields(
@@ -118,6 +133,30 @@ class RolloutReconciler:
             extra=fields(namespace=key.namespace, rollout=key.name, time_ms=round(milliseconds, 3)),
         )
         return result
+
+    async def _gather(self, rollout: Rollout) -> RolloutSnapshot | None:
+        """Return everything that the decision may look at; None while a cache has just begun."""
+        key = key_of(rollout)
+        try:
+            objects = await self._objects.read(rollout)
+        except FirstListMissing as err:
+            log.debug("Waiting for the first list of %s", err, extra=_about(key))
+            return None
+        except Forbidden as err:
+            # It takes a person to put this right, who looks at the Rollout first.
+            self._record(rollout, Event(EVENT_TRAFFIC_ROUTING_ERROR, str(err), EVENT_WARNING))
+            raise
+        templates = self._templates.used_by(rollout)
+        if templates is None:
+            log.debug("Waiting for the first list of analysis templates", extra=_about(key))
+            return None
+        # Last, because everything above may have taken its time.
+        snapshot = snapshot_of(self._caches, key)
+        if snapshot is None:
+            return None
+        return msgspec.structs.replace(
+            snapshot, objects=objects, analysis_templates=templates[0], cluster_analysis_templates=templates[1]
+        )
 
     async def _bring_closer(self, snapshot: RolloutSnapshot) -> Result:
         rollout = snapshot.rollout

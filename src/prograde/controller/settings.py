@@ -1,10 +1,12 @@
 """What an operator can set: one value for the whole process, read once at the start."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 import msgspec
 
+from prograde.api import defaults
 from prograde.api.names import INSTANCE_ID_LABEL
 
 __all__ = ["DEFAULT_NAMESPACE", "LEASE_NAME", "ControllerSettings", "instance_selector"]
@@ -36,6 +38,12 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease_duration: timedelta = timedelta(seconds=15)
     renew_deadline: timedelta = timedelta(seconds=10)
     retry_period: timedelta = timedelta(seconds=2)
+    versions: Mapping[str, str] = {}
+    """Versions of kinds that are not ours, by group, where the usual one is not meant."""
+    ingress_classes: frozenset[str] = frozenset({"nginx", "alb"})
+    """A change of an Ingress of another class wakes no Rollout; an empty class is that of an Ingress without one."""
+    verify_retry_interval: timedelta = defaults.ROLLOUT_VERIFY_RETRY
+    """When to ask again whether weights are in force."""
     grace_period: timedelta = timedelta(seconds=20)
     """How long a stop waits for work in hand; a pod is killed after 30 s, and the lease is to be given back before."""
 

@@ -25,6 +25,7 @@ import msgspec
 from prograde.api.meta import Object, key_of
 from prograde.kube.backoff import Backoff
 from prograde.kube.client import PAGE_SIZE, Client
+from prograde.kube.errors import ApiError
 from prograde.kube.reflector import Entry, Reflector
 from prograde.kube.resources import Key, Resource
 from prograde.kube.store import Indexer, Store, by_namespace, by_owner_uid
@@ -171,6 +172,11 @@ class Informer(Generic[T]):
     def resource_version(self) -> str:
         """Return up to which version the server has been followed."""
         return self._reflector.resource_version
+
+    @property
+    def refusal(self) -> ApiError | None:
+        """Return why the server does not let us follow, see `Reflector.refusal`; what is here may be out of date."""
+        return self._reflector.refusal
 
     # -- what the reflector calls -------------------------------------------------------------------------------
 

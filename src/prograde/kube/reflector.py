@@ -25,13 +25,24 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeGuard, TypeVar
 
 import msgspec
 
 from prograde.kube.backoff import Backoff
 from prograde.kube.client import PAGE_SIZE, Client
-from prograde.kube.errors import ApiError, Gone, KubeError, ServerError, Status, TooManyRequests, from_status
+from prograde.kube.errors import (
+    ApiError,
+    Forbidden,
+    Gone,
+    KubeError,
+    MethodNotAllowed,
+    NotFound,
+    ServerError,
+    Status,
+    TooManyRequests,
+    from_status,
+)
 from prograde.kube.resources import Key, Resource
 
 __all__ = ["Entry", "Reflector", "lines"]
@@ -132,11 +143,22 @@ class Reflector(Generic[T]):
         self._page_size = page_size
         self._backoff = backoff or Backoff(rng)
         self._version = ""
+        self._list_refusal: ApiError | None = None
+        self._watch_refusal: ApiError | None = None
 
     @property
     def resource_version(self) -> str:
         """Return the version that has been seen; ``""`` before the first list."""
         return self._version
+
+    @property
+    def refusal(self) -> ApiError | None:
+        """Return why the server does not let us follow: the kind is not served, or a permission is missing.
+
+        None while it lets us, before it was asked, and for failures that pass by themselves. It is asked again and
+        again, so this may change at any time.
+        """
+        return self._list_refusal or self._watch_refusal
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -144,9 +166,12 @@ class Reflector(Generic[T]):
             try:
                 entries, version = await self._list()
             except KubeError as err:
+                if _is_refusal(err):
+                    self._list_refusal = err
                 logger.warning("cannot list, will try again: %s", err)
                 await self._backoff.wait(_retry_after(err))
                 continue
+            self._list_refusal = None
             self._replace(entries)
             self._version = version
             await self._follow()
@@ -184,6 +209,8 @@ class Reflector(Generic[T]):
                 await self._watch()
             except KubeError as err:
                 error = err
+                if _is_refusal(err):
+                    self._watch_refusal = err
             has_progressed = self._version != started_version
             if has_progressed or (error is None and loop.time() - started_at >= WATCH_TOO_SHORT_SECONDS):
                 self._backoff.reset()
@@ -217,6 +244,7 @@ class Reflector(Generic[T]):
                 ) as pieces,
                 aclosing(lines(pieces)) as events,
             ):
+                self._watch_refusal = None
                 async for line in events:
                     self._take(line)
         except TimeoutError:
@@ -286,6 +314,11 @@ async def lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         if size > LINE_BYTES_MAX:
             raise BrokenStream(f"a line is longer than {LINE_BYTES_MAX} bytes")
         parts.append(rest)
+
+
+def _is_refusal(error: KubeError) -> TypeGuard[ApiError]:
+    """Return whether it takes a person, or an installation, to make the same request work."""
+    return isinstance(error, Forbidden | MethodNotAllowed | NotFound)
 
 
 def _is_transient(error: KubeError | None) -> bool:

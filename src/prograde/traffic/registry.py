@@ -13,6 +13,7 @@ from prograde.core.plan import Wait, WaitReason
 from prograde.core.routing import Routed, Router, RoutingIntent, Wanted
 from prograde.traffic.gateway_api import GatewayApiRouter
 from prograde.traffic.gateway_api_config import PLUGIN as GATEWAY_API
+from prograde.traffic.istio import IstioRouter
 from prograde.traffic.nginx import NginxRouter
 
 __all__ = ["UnknownPlugin", "routers_of"]
@@ -26,6 +27,8 @@ def routers_of(rollout: Rollout) -> tuple[Router, ...]:
 
 
 def _routers(rollout: Rollout, routing: TrafficRouting) -> Iterator[Router]:
+    if routing.istio is not None:
+        yield IstioRouter(rollout, routing.istio)
     if routing.nginx is not None:
         yield NginxRouter(rollout, routing.nginx)
     for name in sorted(routing.plugins):

@@ -117,7 +117,7 @@ class RouteTargets(NamedTuple):
             stable,
             canary_service,
             (rule.stable_subset_name, rule.canary_subset_name) if rule is not None else None,
-            frozenset(route.name for route in managed or ()),
+            frozenset(route.name for route in managed or () if route.name),
         )
 
 

@@ -13,6 +13,8 @@ from enum import IntEnum
 import msgspec
 
 from prograde.api import names
+from prograde.api.analysis import AnalysisRun
+from prograde.api.experiment import Experiment
 from prograde.api.rollout import RolloutStatus
 from prograde.api.scalars import format_time, parse_integer
 from prograde.api.workloads import ReplicaSet, Service
@@ -25,6 +27,7 @@ from prograde.core.plan import (
     PatchRollout,
     PatchService,
     Plan,
+    PluginCall,
     Wait,
 )
 from prograde.core.rollout.context import RolloutContext
@@ -83,6 +86,14 @@ class Draft:
         """Why the pass cannot go on; see `fail`."""
         self.restarted_at: datetime | None = None
         """The `spec.restartAt` that this pass fulfils; None when it does not."""
+        self.analysis_runs: dict[str, AnalysisRun] = {}
+        """The runs that are current after this pass, by what asks for them (`names.ANALYSIS_STEP` and its siblings)."""
+        self.experiment: Experiment | None = None
+        """The Experiment that is current after this pass."""
+        self.plugin_statuses = context.status.canary.step_plugin_statuses
+        """What is recorded of the step plugins after this pass."""
+        self.plugin_calls: list[PluginCall] = []
+        """The calls whose answers this pass needs; the plan then is nothing but this question."""
         self._actions: defaultdict[Stage, list[Action]] = defaultdict(list)
         self._replica_set_patches: dict[str, PatchReplicaSet] = {}
         self._rollout_patch: PatchRollout | None = None

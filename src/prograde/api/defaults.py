@@ -109,13 +109,20 @@ def effective_progress_deadline_seconds(spec: RolloutSpec | ExperimentSpec) -> i
 
 
 def effective_max_surge(spec: RolloutSpec) -> IntOrString:
-    """Return the canary's maxSurge as written, a quarter when absent; blue-green has none."""
+    """Return the canary's maxSurge as written, a quarter when absent. Blue-green has none, and recreate allows none."""
+    if spec.strategy.recreate is not None:
+        return 0
     canary = spec.strategy.canary
     return MAX_SURGE if canary is None or canary.max_surge is None else canary.max_surge
 
 
 def effective_max_unavailable(spec: RolloutSpec) -> IntOrString:
-    """Return maxUnavailable as written, a quarter when absent; blue-green's wins over canary's."""
+    """Return maxUnavailable as written, a quarter when absent; blue-green's wins over canary's.
+
+    Whoever chooses recreate accepts that at times there is no pod at all.
+    """
+    if spec.strategy.recreate is not None:
+        return "100%"
     if spec.strategy.blue_green is not None:
         value = spec.strategy.blue_green.max_unavailable
     else:

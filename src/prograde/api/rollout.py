@@ -1,6 +1,6 @@
 """Rollout: the wanted state with its strategy, and the status that is its memory.
 
-Read top-down: `Rollout`, its `RolloutSpec`, the two strategies, the canary steps, traffic routing; then the status. As
+Read top-down: `Rollout`, its `RolloutSpec`, the strategies, the canary steps, traffic routing; then the status. As
 everywhere, defaults are not stored here, see `defaults`. Field order within the step types is the wire order that the
 step hash depends on.
 
@@ -401,11 +401,16 @@ class BlueGreenStrategy(WireStruct, frozen=True, kw_only=True):
     abort_scale_down_delay_seconds: int | None = None
 
 
+class RecreateStrategy(WireStruct, frozen=True, kw_only=True):
+    """The old version goes before the new one comes. Nothing about it can be set; an extension of Prograde."""
+
+
 class RolloutStrategy(WireStruct, frozen=True, kw_only=True):
     """Exactly one member is expected."""
 
     blue_green: BlueGreenStrategy | None = None
     canary: CanaryStrategy | None = None
+    recreate: RecreateStrategy | None = None
 
 
 # --- Spec ---------------------------------------------------------------------------------------------------

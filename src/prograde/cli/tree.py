@@ -25,7 +25,7 @@ __all__ = ["experiment_text", "rollout_text"]
 _LABEL_WIDTH = 17
 
 _ICON_COLOURS = {"◷": 33, "◌": 94, "⚠": 31, "?": 33, "✔": 32, "✖": 31}
-_TAG_COLOURS = {"canary": 33, "stable": 32, "active": 32, "preview": 94, "ping": 94, "pong": 94}
+_TAG_COLOURS = {"canary": 33, "new": 33, "stable": 32, "active": 32, "preview": 94, "ping": 94, "pong": 94}
 _PHASE_COLOURS = {"Pending": 94, "Running": 94}
 
 

@@ -324,9 +324,12 @@ def _names(rollout: Rollout) -> tuple[str, str]:
 
 
 def _strategy(rollout: Rollout) -> str:
-    if rollout.spec.strategy.blue_green is not None:
+    strategy = rollout.spec.strategy
+    if strategy.blue_green is not None:
         return "blueGreen"
-    return "canary" if rollout.spec.strategy.canary is not None else "none"
+    if strategy.canary is not None:
+        return "canary"
+    return "recreate" if strategy.recreate is not None else "none"
 
 
 def _traffic_router(rollout: Rollout) -> str:

@@ -257,10 +257,13 @@ def experiment_view(
 
 
 def strategy_name(rollout: Rollout) -> str:
-    """Return ``Canary``, ``BlueGreen`` or, when neither is set, ``""``."""
-    if rollout.spec.strategy.canary is not None:
+    """Return ``Canary``, ``BlueGreen``, ``Recreate`` or, when none is set, ``""``."""
+    strategy = rollout.spec.strategy
+    if strategy.canary is not None:
         return "Canary"
-    return "BlueGreen" if rollout.spec.strategy.blue_green is not None else ""
+    if strategy.blue_green is not None:
+        return "BlueGreen"
+    return "Recreate" if strategy.recreate is not None else ""
 
 
 def step_text(rollout: Rollout) -> str:
@@ -400,10 +403,15 @@ def _tags(template_hash: str, rollout: Rollout) -> tuple[str, ...]:
             tags.append("active")
         elif template_hash == status.blue_green.preview_selector:
             tags.append("preview")
+    elif rollout.spec.strategy.recreate is not None:
+        if template_hash == status.stable_rs:
+            tags.append("stable")
+        elif template_hash == status.current_pod_hash:
+            tags.append("new")
     return tuple(tags)
 
 
-_TAG_ORDER = ("canary", "stable", "active", "preview", "ping", "pong")
+_TAG_ORDER = ("canary", "new", "stable", "active", "preview", "ping", "pong")
 
 
 def _images(replica_sets: Sequence[ReplicaSetView], of_experiments: Sequence[ReplicaSetView]) -> tuple[ImageView, ...]:

@@ -45,10 +45,12 @@ unsuccessfulRunHistoryLimit  Number of failed, errored and inconclusive Analysis
 revisions                   Number of revisions. Going back by at most so many skips all steps, pauses and analysis;
     0, the default, never does.
 
-# RolloutStrategy: How a new version takes over: exactly one of the two.
+# RolloutStrategy: How a new version takes over: exactly one of these.
 blueGreen                   Runs the new version next to the old one at full size, and then switches a Service to it
     at once.
 canary                      Shifts pods, and with a traffic router also requests, to the new version step by step.
+recreate                    Removes every pod of the old version before the first pod of the new one starts. Nothing
+    serves in between. For versions that must never run side by side.
 
 # BlueGreenStrategy: Two full versions and one switch.
 activeService!              Service for the users. The controller points it at the version that is promoted.
@@ -71,6 +73,8 @@ previewMetadata             Labels and annotations that pods carry while their v
 activeMetadata              Labels and annotations that pods carry while their version is active.
 abortScaleDownDelaySeconds  Seconds the new version keeps running after an abort; 30 by default, 0 never scales it
     down.
+
+# RecreateStrategy: The old version goes before the new one comes. An empty object; there is nothing to set.
 
 # CanaryStrategy: A shift to the new version, step by step.
 canaryService               Service that the controller points at the pods of the new version. Needed by most traffic

@@ -100,13 +100,17 @@ def _template_errors(spec: RolloutSpec, *, is_template_resolved: bool) -> list[F
 
 def _strategy_errors(rollout: Rollout) -> list[FieldError]:
     strategy = rollout.spec.strategy
-    if strategy.blue_green is not None and strategy.canary is not None:
-        value = "blueGreen: true canary: true"
+    members = {"blueGreen": strategy.blue_green, "canary": strategy.canary, "recreate": strategy.recreate}
+    named = [name for name, member in members.items() if member is not None]
+    if len(named) > 1:
+        value = " ".join(f"{name}: true" for name in named)
         return [invalid("spec.strategy.strategy", value, "Multiple Strategies can not be listed")]
     if strategy.blue_green is not None:
         return _blue_green_errors(strategy.blue_green, defaults.effective_revision_history_limit(rollout.spec))
     if strategy.canary is not None:
         return canary_errors(rollout, strategy.canary)
+    if strategy.recreate is not None:
+        return []
     detail = "Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'"
     return [required("spec.strategy.strategy", detail)]
 

@@ -1,7 +1,9 @@
 """The order of the decisions: what ends a plan early, what freezes a Rollout, and what is done before the strategy."""
 
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 from tests.core.rollout.builders import (
     NAME,
@@ -25,6 +27,10 @@ from prograde.api import names
 from prograde.api.analysis import AnalysisTemplateRef
 from prograde.api.meta import NO_RAW, LabelSelector, LabelSelectorRequirement
 from prograde.api.rollout import (
+    AlbTrafficRouting,
+    AmbassadorTrafficRouting,
+    ApisixTrafficRouting,
+    AppMeshTrafficRouting,
     BackgroundAnalysis,
     BlueGreenStatus,
     BlueGreenStrategy,
@@ -36,6 +42,8 @@ from prograde.api.rollout import (
     RolloutAnalysis,
     RolloutStatus,
     RolloutStrategy,
+    SmiTrafficRouting,
+    TraefikTrafficRouting,
     TrafficRouting,
     WorkloadRef,
 )
@@ -88,10 +96,23 @@ def test_the_default_of_replicas_comes_after_the_creation_of_the_replica_set() -
 ANALYSIS = RolloutAnalysis(templates=(AnalysisTemplateRef(template_name="t"),))
 
 
+def routed_by(**routers: Any) -> CanaryStrategy:
+    return CanaryStrategy(canary_service="c", stable_service="s", traffic_routing=TrafficRouting(**routers))
+
+
 @pytest.mark.parametrize(
     ("strategy", "field"),
     [
-        (CanaryStrategy(traffic_routing=TrafficRouting()), "spec.strategy.canary.trafficRouting"),
+        (routed_by(alb=AlbTrafficRouting(ingress="i")), "spec.strategy.canary.trafficRouting.alb"),
+        (routed_by(smi=SmiTrafficRouting()), "spec.strategy.canary.trafficRouting.smi"),
+        (routed_by(ambassador=AmbassadorTrafficRouting()), "spec.strategy.canary.trafficRouting.ambassador"),
+        (routed_by(app_mesh=AppMeshTrafficRouting()), "spec.strategy.canary.trafficRouting.appMesh"),
+        (routed_by(traefik=TraefikTrafficRouting()), "spec.strategy.canary.trafficRouting.traefik"),
+        (routed_by(apisix=ApisixTrafficRouting()), "spec.strategy.canary.trafficRouting.apisix"),
+        (
+            routed_by(plugins={"argoproj-labs/gatewayAPI": msgspec.Raw(b"{}"), "acme/edge": msgspec.Raw(b"{}")}),
+            'spec.strategy.canary.trafficRouting.plugins["acme/edge"]',
+        ),
         (
             CanaryStrategy(analysis=BackgroundAnalysis(templates=ANALYSIS.templates)),
             "spec.strategy.canary.analysis",
@@ -117,7 +138,8 @@ def test_a_rollout_that_needs_what_is_not_supported_is_frozen_and_names_the_fiel
         canary=strategy if isinstance(strategy, CanaryStrategy) else None,
         blue_green=strategy if isinstance(strategy, BlueGreenStrategy) else None,
     )
-    world = World(rollout(strategy=wanted), replica_set(size=1), services=[] if is_canary else [service("a")])
+    names_of_services = ("c", "s") if is_canary else ("a",)
+    world = World(rollout(strategy=wanted), replica_set(size=1), services=[service(name) for name in names_of_services])
     plan = world.step()
     assert not list(plan.actions)
     assert world.status.phase == "Degraded"

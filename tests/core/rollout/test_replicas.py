@@ -540,7 +540,7 @@ def test_a_canary_scale_stays_in_force_until_a_step_matches_the_traffic_again():
 )
 def test_an_abort_keeps_a_fixed_size_only_if_the_canary_is_kept(keeps_canary, expected):
     scale = effective_canary_scale([CanaryScale(replicas=1)], 0, is_aborted=True, keeps_canary_on_abort=keeps_canary)
-    assert routed_counts(1, 0, scale=scale, is_aborted=True) == Counts(*expected)
+    assert routed_counts(1, 0, scale=scale) == Counts(*expected)
 
 
 def test_no_scale_is_in_force_after_the_last_step():
@@ -561,7 +561,7 @@ def test_no_scale_is_in_force_after_the_last_step():
     ],
 )
 def test_sizes_with_a_dynamic_stable_side_follow_the_recorded_traffic(steps, recorded, aborted_with, expected):
-    weight, is_aborted = steps[0], aborted_with is not None
+    weight = steps[0]
     if aborted_with is not None:
         new, stable = map(size, aborted_with)
         weight = 0
@@ -569,7 +569,7 @@ def test_sizes_with_a_dynamic_stable_side_follow_the_recorded_traffic(steps, rec
             weight = abort_weight(
                 steps, 10, new_available=new.available, stable_available=stable.available, holds_canary=False
             )
-    counts = routed_counts(10, weight, is_dynamic=True, is_aborted=is_aborted, recorded=Weights(*recorded))
+    counts = routed_counts(10, weight, is_dynamic=True, recorded=Weights(*recorded))
     assert counts == Counts(*expected)
 
 

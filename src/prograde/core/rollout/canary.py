@@ -11,7 +11,7 @@ next pass computes its move from what is then there. That way no move relies on 
     pause step                    only while nothing moves
     conclusion                    promote, or go back, or complete one step
 
-A canary with a traffic router, analysis, experiments or plugins is refused before it gets here (`unsupported`).
+With a router the traffic moves before the pods do (`routing`), and the pods follow it (`routed`).
 """
 
 import msgspec
@@ -19,11 +19,11 @@ import msgspec
 from prograde.api import defaults, names
 from prograde.api.rollout import RolloutStatus
 from prograde.api.workloads import ReplicaSet
-from prograde.core.rollout import metadata, replicas, restart, revisions, runs, services, steps
+from prograde.core.rollout import metadata, replicas, restart, revisions, routed, routing, runs, services, steps
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.promotion import fast_rollback_reason, promote
-from prograde.core.rollout.replicas import Counts, ProgressThreshold, Size
+from prograde.core.rollout.replicas import Counts, Size
 from prograde.core.rollout.replicasets import (
     count_actual,
     count_available,
@@ -45,6 +45,8 @@ def decide(context: RolloutContext, draft: Draft) -> RolloutStatus | None:
     revisions.clean_up_history(context, draft)
     runs.clean_up(context, draft)
     services.switch_canary_services(context, draft)
+    if not routing.route(context, draft):
+        return None
     is_moving = not draft.added_pauses and _scale(context, draft)
     if not is_moving:
         steps.enter_pause(context, draft)
@@ -87,6 +89,7 @@ def _start_over(context: RolloutContext, draft: Draft) -> RolloutStatus:
 def _conclude(context: RolloutContext, draft: Draft) -> RolloutStatus:
     """Promote, go back, or complete the current step: at most one of them, judged by what the pass started from."""
     status = base_status(context)
+    status = msgspec.structs.replace(status, canary=msgspec.structs.replace(status.canary, weights=draft.weights))
     skips_steps = context.status.promote_full or context.is_within_rollback_window
     if skips_steps:
         draft.clear_pauses()
@@ -113,8 +116,7 @@ def _promotion_reason(context: RolloutContext, draft: Draft) -> str:
     if context.spec.paused and not context.is_back_on_stable:
         # Whoever pauses wants to be able to go back to what is stable now, even if every pod is new already.
         return ""
-    available = context.new.status.available_replicas
-    if available < context.replicas and not replicas.meets_threshold(_threshold(context), available, context.replicas):
+    if not routed.is_enough(context, context.new.status.available_replicas, context.replicas):
         return ""
     if context.status.promote_full:
         return "Full promotion requested"
@@ -140,9 +142,32 @@ def _is_step_complete(context: RolloutContext, draft: Draft) -> bool:
     if step.pause is not None:
         return steps.is_pause_over(context, draft)
     if step.set_canary_scale is not None or step.set_weight is not None:
-        return _is_at_target(context)
+        return _is_at_target(context) if context.canary_routing is None else _is_routed_step_complete(context, draft)
+    if step.set_header_route is not None or step.set_mirror_route is not None:
+        return _are_routes_set(context, draft)
     # An analysis without templates measures nothing and so has nothing to wait for.
     return step.analysis is not None and not step.analysis.templates
+
+
+def _is_routed_step_complete(context: RolloutContext, draft: Draft) -> bool:
+    """Tell whether the pods of the current step are there, and its weight is known to have been sent."""
+    step, weights = context.step, draft.weights
+    assert step is not None
+    if not routed.is_at_target(context, draft, weights):
+        return False
+    if step.set_canary_scale is not None or step.set_weight is None or not context.routers:
+        return True
+    return weights is not None and weights.canary.weight == step.set_weight and weights.verified is not False
+
+
+def _are_routes_set(context: RolloutContext, draft: Draft) -> bool:
+    """Tell whether the routers know of the route of this step.
+
+    They do not put it in force while the canary has no pods. If it is not to have any yet, that is for a later step.
+    """
+    if not draft.has_routed:
+        return not context.routers
+    return draft.keeps_routes or routed.wanted_counts(context, draft, draft.weights).canary == 0
 
 
 def _complete_step(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:
@@ -164,6 +189,8 @@ def _scale(context: RolloutContext, draft: Draft) -> bool:
     """Move one group of ReplicaSets towards the current weight; tell whether any moved."""
     if context.halted_by:
         return False
+    if context.canary_routing is not None:
+        return routed.scale(context, draft)
     for each in (context.new, context.separate_stable):
         if each is not None:
             # Only a router's ReplicaSets wait for deadlines; one that is left from such times must not count.
@@ -198,6 +225,9 @@ def _keep_proportion(context: RolloutContext, draft: Draft) -> None:
     scales nothing in this state, and so never gets out of it.) And as long as a changed template or changed steps have
     not been observed, the step index speaks of something else, so that no weight can be read from it.
     """
+    if context.canary_routing is not None:
+        routed.keep_proportion(context, draft)
+        return
     new, stable = context.new, context.separate_stable
     if new is None or stable is None:
         if new is not None and size_of(new) > 0:
@@ -254,19 +284,11 @@ def _is_at_target(context: RolloutContext) -> bool:
     ).canary
     return (
         size_of(new) == wanted
-        and replicas.is_new_at_target(_size(new), wanted, _threshold(context))
+        and replicas.is_new_at_target(_size(new), wanted, context.progress_threshold)
         and replicas.is_stable_at_target(size_of(stable), stable.status.replicas, _next_counts(context).stable)
         and not any(size_of(each) for each in context.others)
         and count_available(context.others) == 0
     )
-
-
-def _threshold(context: RolloutContext) -> ProgressThreshold | None:
-    wanted = context.canary.replica_progress_threshold if context.canary is not None else None
-    if wanted is None:
-        return None
-    # Whatever is not a percentage is a number of pods.
-    return ProgressThreshold("Percent" if wanted.type == names.PROGRESS_PERCENT else "Pods", wanted.value)
 
 
 def _size(replica_set: ReplicaSet) -> Size:

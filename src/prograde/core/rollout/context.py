@@ -18,22 +18,42 @@ both hashes are empty), and *completed* when there really is such a revision. It
 inconclusive analysis forbids every move; a pause step does not halt it.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import msgspec
 
 from prograde.api import defaults, names
-from prograde.api.rollout import BlueGreenStrategy, CanaryStep, CanaryStrategy, Rollout, RolloutSpec, RolloutStatus
+from prograde.api.meta import find_condition
+from prograde.api.rollout import (
+    BlueGreenStrategy,
+    CanaryStep,
+    CanaryStrategy,
+    Rollout,
+    RolloutSpec,
+    RolloutStatus,
+    TrafficRouting,
+    TrafficWeights,
+)
 from prograde.api.scalars import whole_seconds
 from prograde.api.workloads import ReplicaSet
-from prograde.core.rollout.replicas import Limits
+from prograde.core.rollout.replicas import Limits, ProgressThreshold
 from prograde.core.rollout.replicas import limits as resolve_limits
 from prograde.core.rollout.replicasets import hash_of, scale_down_deadline_of, size_of
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.routing import Router
 
-__all__ = ["RolloutContext", "is_completed"]
+__all__ = ["DEFAULT_SETTINGS", "PlannerSettings", "RolloutContext", "is_completed"]
+
+
+class PlannerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may set about decisions, the same for all Rollouts."""
+
+    verify_retry: timedelta = defaults.ROLLOUT_VERIFY_RETRY
+    """How soon a router is asked again whether the weights are in force."""
+
+
+DEFAULT_SETTINGS = PlannerSettings()
 
 
 class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -54,6 +74,7 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     stable: ReplicaSet | None
     routers: tuple[Router, ...] = ()
     """Those that the spec names, in the order in which they are asked."""
+    settings: PlannerSettings = DEFAULT_SETTINGS
 
     # ---- Shorthands ---------------------------------------------------------------------------------------------
 
@@ -84,6 +105,16 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The wanted number of pods."""
         return defaults.effective_replicas(self.spec)
 
+    @property
+    def canary_routing(self) -> TrafficRouting | None:
+        """How the traffic of the canary is routed; None where the pods alone split it."""
+        return self.canary.traffic_routing if self.canary is not None else None
+
+    @property
+    def traffic_weights(self) -> TrafficWeights | None:
+        """The weights that the last pass has recorded; None when there are none, or no longer any routing."""
+        return self.status.canary.weights if self.canary_routing is not None else None
+
     @cached_property
     def older(self) -> tuple[ReplicaSet, ...]:
         return tuple(each for each in self.replica_sets if each is not self.new)
@@ -113,6 +144,26 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             # Any surge keeps the arithmetic from raising an unavailable count of 0 to 1.
             return Limits(surge=0, unavailable=resolve_limits(self.replicas, 1, unavailable).unavailable)
         return resolve_limits(self.replicas, defaults.effective_max_surge(self.spec), unavailable)
+
+    @property
+    def last_progress(self) -> datetime | None:
+        """Since when nothing has moved, as far as the conditions tell; None if they do not."""
+        progressing = find_condition(self.status.conditions, names.CONDITION_PROGRESSING)
+        return progressing.last_update_time if progressing is not None else None
+
+    @property
+    def progress_threshold(self) -> ProgressThreshold | None:
+        """How many available pods are enough to go on; None for all."""
+        wanted = self.canary.replica_progress_threshold if self.canary is not None else None
+        if wanted is None:
+            return None
+        # Whatever is not a percentage is a number of pods.
+        return ProgressThreshold("Percent" if wanted.type == names.PROGRESS_PERCENT else "Pods", wanted.value)
+
+    def selected_hash(self, service_name: str) -> str:
+        """Return the hash that a Service was found to select; empty when none, without Service or without name."""
+        service = self.snapshot.services.get(service_name) if service_name else None
+        return service.spec.selector.get(names.POD_TEMPLATE_HASH_LABEL, "") if service is not None else ""
 
     # ---- Steps --------------------------------------------------------------------------------------------------
 

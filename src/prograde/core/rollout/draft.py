@@ -15,7 +15,7 @@ import msgspec
 from prograde.api import names
 from prograde.api.analysis import AnalysisRun
 from prograde.api.experiment import Experiment
-from prograde.api.rollout import RolloutStatus
+from prograde.api.rollout import RolloutStatus, TrafficWeights
 from prograde.api.scalars import format_time, parse_integer
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.plan import (
@@ -94,6 +94,12 @@ class Draft:
         """What is recorded of the step plugins after this pass."""
         self.plugin_calls: list[PluginCall] = []
         """The calls whose answers this pass needs; the plan then is nothing but this question."""
+        self.weights: TrafficWeights | None = context.traffic_weights
+        """Where the traffic goes after this pass; None without routers."""
+        self.has_routed = False
+        """The routers were asked in this pass to bring the traffic where `weights` says."""
+        self.keeps_routes = False
+        """They were also asked for the header and mirror routes of the steps so far."""
         self._actions: defaultdict[Stage, list[Action]] = defaultdict(list)
         self._replica_set_patches: dict[str, PatchReplicaSet] = {}
         self._rollout_patch: PatchRollout | None = None
@@ -247,8 +253,7 @@ class Draft:
         """Return the hash that the Service selects after this plan; empty when none or without Service."""
         if service_name in self._selectors:
             return self._selectors[service_name]
-        service = self.service(service_name)
-        return service.spec.selector.get(names.POD_TEMPLATE_HASH_LABEL, "") if service is not None else ""
+        return self.context.selected_hash(service_name)
 
     def switch_service(self, service: Service, pod_hash: str, stage: Stage = Stage.SERVICES) -> bool:
         """Let the Service select the pods of `pod_hash` and mark it as ours; tell whether that changes it.
@@ -334,7 +339,7 @@ class Draft:
         after = [tuple(stages[stage]) for stage in sorted(stages) if stage > Stage.TRAFFIC]
         return Plan(
             groups=(*before, *self._routing, *after),
-            status=status,
+            status=None if self.error else status,
             error=self.error,
             events=tuple(self.events),
             waits=tuple(self.waits),

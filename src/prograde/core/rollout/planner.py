@@ -42,7 +42,7 @@ from prograde.core.rollout.conditions import (
     remove_condition,
     set_condition,
 )
-from prograde.core.rollout.context import RolloutContext
+from prograde.core.rollout.context import DEFAULT_SETTINGS, PlannerSettings, RolloutContext
 from prograde.core.rollout.draft import Draft, Stage
 from prograde.core.rollout.references import references_of
 from prograde.core.rollout.replicasets import by_age, find_by_hash, hash_of
@@ -59,7 +59,12 @@ CREATE_RETRY = timedelta(seconds=10)
 """When a ReplicaSet could not be created (quota, admission): as often as a work queue's longest back-off."""
 
 
-def plan_rollout(snapshot: RolloutSnapshot, now: datetime, routers_of: RoutersOf = no_routers) -> RolloutPlan:
+def plan_rollout(
+    snapshot: RolloutSnapshot,
+    now: datetime,
+    routers_of: RoutersOf = no_routers,
+    settings: PlannerSettings = DEFAULT_SETTINGS,
+) -> RolloutPlan:
     """Decide what to do about one Rollout. Planning again after nothing but the plan's own effects plans nothing.
 
     `routers_of` knows the routers.
@@ -75,7 +80,7 @@ def plan_rollout(snapshot: RolloutSnapshot, now: datetime, routers_of: RoutersOf
     claimed = revisions.claim(rollout, snapshot.replica_sets)
     if claimed.adopt or claimed.release:
         return _claim(claimed)
-    context = _context(snapshot, rollout, claimed, now, routers_of(rollout))
+    context = msgspec.structs.replace(_context(snapshot, rollout, claimed, now, routers_of(rollout)), settings=settings)
     if context.new is None:
         return _create(context)
     if rollout.spec.replicas is None:

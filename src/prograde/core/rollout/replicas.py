@@ -342,7 +342,6 @@ def routed_counts(
     scale: CanaryScale | None = None,
     pods_min: int | None = None,
     is_dynamic: bool = False,
-    is_aborted: bool = False,
     recorded: Weights | None = None,
     max_weight: int = DEFAULT_MAX_WEIGHT,
 ) -> Counts:
@@ -350,9 +349,10 @@ def routed_counts(
 
     `weight` is the canary's desired weight, which an effective `scale` overrides for the pods; callers pass no scale
     when the canary takes everything anyway. `pods_min` (minPodsPerReplicaSet) is a lower bound for sizes other than
-    0, itself bounded by `total`. With `is_dynamic` the stable side gives up what its traffic no longer needs: never
-    less than its `recorded` weight, so that it shrinks only after the traffic has left and grows before it comes
-    back; while aborted the canary likewise keeps what its recorded weight needs.
+    0, itself bounded by `total`. With `is_dynamic` the stable side gives up what its traffic no longer needs.
+
+    Neither side gets less than its `recorded` weight needs, so that it shrinks only after the traffic has left and
+    grows before it comes back; but what a `scale` says is what the user wants, whatever the traffic.
     """
     exact = scale.replicas if scale is not None else None
     if exact is not None:
@@ -361,13 +361,13 @@ def routed_counts(
     elif scale is not None and scale.weight is not None:
         weight = scale.weight
     canary = exact if exact is not None else pods_for_weight(total, weight, max_weight)
+    if recorded is not None and (scale is None or (exact is None and scale.weight is None)):
+        canary = max(canary, pods_for_weight(total, recorded.canary, max_weight))
     if not is_dynamic:
         return Counts(canary=canary if exact is not None else _at_least(canary, pods_min, total), stable=total)
     stable = pods_for_weight(total, max(0, max_weight - weight), max_weight)
     if recorded is not None:
         stable = max(stable, pods_for_weight(total, recorded.stable, max_weight))
-        if is_aborted:
-            canary = max(canary, pods_for_weight(total, recorded.canary, max_weight))
     return Counts(canary=_at_least(canary, pods_min, total), stable=_at_least(stable, pods_min, total))
 
 

@@ -17,26 +17,29 @@ from prograde.core.plan import PatchService, Wait, WaitReason
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.replicasets import hash_of, is_fully_available
+from prograde.core.rollout.routing import is_coming_back, may_take_over
 
 __all__ = ["ServiceDecision", "plan_service", "referenced_services", "switch_canary_services"]
 
 
 def switch_canary_services(context: RolloutContext, draft: Draft) -> None:
     """Point the Services of the canary at the pods that they stand for."""
-    canary = context.canary
+    canary, new = context.canary, context.new
     assert canary is not None
-    if canary.ping_pong is not None and not context.is_fully_promoted and context.new is not None:
+    if canary.ping_pong is not None and not context.is_fully_promoted and new is not None:
         # The canary of the pair has no traffic of its own, and its pods must be registered before it gets some.
         is_stable_ping = context.status.canary.stable_ping_pong == names.PING
         name = canary.ping_pong.pong_service if is_stable_ping else canary.ping_pong.ping_service
         service = draft.service(name)
-        if service is not None and draft.selected_hash(name) != hash_of(context.new):
-            draft.switch_service(service, hash_of(context.new))
+        if service is not None and draft.selected_hash(name) != hash_of(new) and may_take_over(context, new):
+            draft.switch_service(service, hash_of(new))
     _point(draft, canary.stable_service, context.stable)
-    if draft.is_aborted and canary.traffic_routing is None:
-        _point(draft, canary.canary_service, context.stable)
-    else:
-        _point(draft, canary.canary_service, context.new)
+    if draft.is_aborted and not context.is_fully_promoted:
+        # With routers the Service goes back when the last weight does, see `routing`.
+        if not context.routers:
+            _point(draft, canary.canary_service, context.stable)
+    elif new is not None and may_take_over(context, new) and not is_coming_back(context):
+        _point(draft, canary.canary_service, new)
 
 
 def _point(draft: Draft, name: str, replica_set: ReplicaSet | None) -> None:

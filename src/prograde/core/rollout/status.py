@@ -72,11 +72,15 @@ def base_status(context: RolloutContext) -> RolloutStatus:
 
 
 def _carried_canary(context: RolloutContext) -> CanaryStatus:
-    """Return what outlives a pass. Runs, experiments and weights are recorded anew by whoever has them in hand."""
+    """Return what outlives a pass. Runs and experiments are recorded anew by whoever has them in hand."""
     old = context.status.canary
     if context.canary is None:
         return CanaryStatus()
-    return CanaryStatus(stable_ping_pong=old.stable_ping_pong, step_plugin_statuses=old.step_plugin_statuses)
+    return CanaryStatus(
+        weights=context.traffic_weights,
+        stable_ping_pong=old.stable_ping_pong,
+        step_plugin_statuses=old.step_plugin_statuses,
+    )
 
 
 def reset_status(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:
@@ -265,6 +269,8 @@ def _unfinished(rollout: Rollout) -> str:
     spec, status = rollout.spec, rollout.status
     if spec.restart_at is not None and spec.restart_at != status.restarted_at:
         return "rollout is restarting"
+    if spec.strategy.recreate is not None and status.replicas > status.updated_replicas:
+        return "old replicas are pending termination"
     if status.updated_replicas < defaults.effective_replicas(spec):
         return "more replicas need to be updated"
     if status.available_replicas < status.updated_replicas:
@@ -287,6 +293,8 @@ def _unfinished(rollout: Rollout) -> str:
             return "old replicas are pending termination"
         if not is_completed(status):
             return "waiting for all steps to complete"
+    if spec.strategy.recreate is not None and not is_completed(status):
+        return "waiting for promotion"
     return ""
 
 

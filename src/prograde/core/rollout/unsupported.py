@@ -6,7 +6,7 @@ Rollout that uses any of this is frozen as it is, like one with an invalid spec,
 
 from collections.abc import Iterator
 
-from prograde.api.rollout import CanaryStrategy, RolloutSpec
+from prograde.api.rollout import CanaryStrategy, RolloutSpec, TrafficRouting
 
 __all__ = ["unsupported_field"]
 
@@ -28,10 +28,27 @@ def _fields(spec: RolloutSpec) -> Iterator[str]:
             yield "spec.strategy.blueGreen.postPromotionAnalysis"
 
 
+GATEWAY_API_PLUGIN = "argoproj-labs/gatewayAPI"
+"""The one plugin whose work is done without a plugin."""
+
+
+def _routing_fields(routing: TrafficRouting, path: str) -> Iterator[str]:
+    routers = {
+        "alb": routing.alb,
+        "smi": routing.smi,
+        "ambassador": routing.ambassador,
+        "appMesh": routing.app_mesh,
+        "traefik": routing.traefik,
+        "apisix": routing.apisix,
+    }
+    yield from (f"{path}.{name}" for name, config in routers.items() if config is not None)
+    yield from (f'{path}.plugins["{name}"]' for name in sorted(routing.plugins) if name != GATEWAY_API_PLUGIN)
+
+
 def _canary_fields(canary: CanaryStrategy) -> Iterator[str]:
     path = "spec.strategy.canary"
     if canary.traffic_routing is not None:
-        yield f"{path}.trafficRouting"
+        yield from _routing_fields(canary.traffic_routing, f"{path}.trafficRouting")
     if canary.analysis is not None and canary.analysis.templates:
         yield f"{path}.analysis"
     for index, step in enumerate(canary.steps):

@@ -113,6 +113,8 @@ WatchAction: TypeAlias = CutWatch | ExpireWatch | DelayEvents | WithholdBookmark
 Action: TypeAlias = Answer | Disconnect | Delay | StaleList | RepeatEvents | WatchAction
 
 _REASONS = {
+    403: ("Forbidden", "forbidden: a fault was injected"),
+    404: ("NotFound", "the server could not find the requested resource"),
     409: ("Conflict", "the object has been modified; please apply your changes to the latest version and try again"),
     429: ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
     500: ("InternalError", "Internal error occurred: a fault was injected"),

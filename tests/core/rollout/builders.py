@@ -28,7 +28,9 @@ from prograde.api.rollout import (
     RolloutStrategy,
     SetCanaryScale,
 )
+from prograde.api.workloadref import Workload
 from prograde.api.workloads import (
+    Deployment,
     Pod,
     PodStatus,
     ReplicaSet,
@@ -37,9 +39,11 @@ from prograde.api.workloads import (
     Service,
     ServiceSpec,
 )
+from prograde.core.objects import ObjectRef, Objects
 from prograde.core.plan import (
     Action,
     AdoptReplicaSet,
+    CreateObject,
     CreateReplicaSet,
     DeleteAnalysisRun,
     DeleteExperiment,
@@ -47,12 +51,14 @@ from prograde.core.plan import (
     Event,
     EvictPod,
     JsonObject,
+    PatchObject,
     PatchPodMetadata,
     PatchReplicaSet,
     PatchRollout,
     PatchService,
     Plan,
     ReleaseReplicaSet,
+    ScaleWorkload,
     TerminateAnalysisRun,
     TerminateExperiment,
 )
@@ -60,6 +66,7 @@ from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.replicasets import hash_of, revision_of, size_of
 from prograde.core.rollout.snapshot import CreateFailure, RolloutSnapshot
 from prograde.core.rollout.status import status_patch
+from prograde.core.routing import RoutersOf, no_routers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NAMESPACE = "shop"
@@ -290,7 +297,13 @@ class World:
         self.status_writes = 0
         self.writes: list[str] = []
         self.plans: list[Plan[RolloutStatus]] = []
+        self.workload: Workload | None = None
         self.create_failure: CreateFailure | None = None
+        self.objects: dict[ObjectRef, JsonObject] = {}
+        """Whatever routers read and write."""
+        self.routers_of: RoutersOf = no_routers
+        self.after_write: Callable[[Action], None] = lambda action: None
+        """Looks at the world after every single write of a plan."""
         self._version = 100
 
     # ---- What a test does to it ---------------------------------------------------------------------------------
@@ -349,11 +362,13 @@ class World:
             pods=tuple(self.pods),
             analysis_runs=tuple(self.analysis_runs),
             experiments=tuple(self.experiments),
+            workload=self.workload,
             create_failure=self.create_failure,
+            objects=Objects(found=dict(self.objects)),
         )
 
     def plan(self) -> Plan[RolloutStatus]:
-        return plan_rollout(self.snapshot(), self.now)
+        return plan_rollout(self.snapshot(), self.now, self.routers_of)
 
     def step(self) -> Plan[RolloutStatus]:
         """Plan once and carry the plan out."""
@@ -368,6 +383,7 @@ class World:
             if position == stop_after:
                 return
             self._carry_out(action)
+            self.after_write(action)
             self.events.extend(action.events)
         if stop_after is not None:
             return
@@ -467,6 +483,8 @@ class World:
                 if "spec" in patch:
                     metadata = replace(self.rollout.metadata, generation=self.rollout.metadata.generation + 1)
                     self.rollout = replace(self.rollout, metadata=metadata)
+            case ScaleWorkload():
+                self._scale_workload(action)
             case EvictPod():
                 self.pods = [each for each in self.pods if each.metadata.name != action.name]
             case PatchPodMetadata():
@@ -491,8 +509,29 @@ class World:
                 ]
             case DeleteExperiment():
                 self.experiments = [each for each in self.experiments if each.metadata.name != action.name]
+            case CreateObject():
+                assert action.ref not in self.objects, "the plan creates what exists"
+                self.objects[action.ref] = action.manifest
+            case PatchObject():
+                merged = merged_into(self.objects[action.ref], action.patch)
+                self.objects[action.ref] = msgspec.json.decode(msgspec.json.encode(merged))
             case _:
                 raise AssertionError(f"no such action: {action}")
+
+    def _scale_workload(self, action: ScaleWorkload) -> None:
+        deployment = self.workload
+        assert isinstance(deployment, Deployment)
+        assert (deployment.metadata.name, deployment.metadata.uid) == (action.ref.name, action.uid)
+        metadata, spec = deployment.metadata, deployment.spec
+        self.workload = replace(
+            deployment,
+            metadata=replace(
+                metadata,
+                generation=metadata.generation + (spec.replicas != action.replicas),
+                annotations={**metadata.annotations, **action.annotations},
+            ),
+            spec=replace(spec, replicas=action.replicas),
+        )
 
     def _add_owner(self, action: AdoptReplicaSet) -> None:
         metadata = action.strategic_merge_patch()["metadata"]

@@ -8,7 +8,7 @@
     pauses in the conditions      brought in line, then on with the same plan
     number of the revision        on ReplicaSet and Rollout
     did only the size change?     follow it, and nothing else
-    the strategy                  `canary.decide` or `bluegreen.decide`
+    the strategy                  `decide` of `canary`, `bluegreen` or `recreate`
     status, conditions, phase     `status.finish`
     reasons for waiting           `waits.explain`
 
@@ -24,17 +24,18 @@ A strategy is two functions. `decide(context, draft)` puts actions, pauses, even
 """
 
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import msgspec
 
 from prograde.api import defaults, names, podtemplate
 from prograde.api.meta import find_condition
-from prograde.api.rollout import Rollout, RolloutStatus
+from prograde.api.rollout import Rollout, RolloutSpec, RolloutStatus
 from prograde.api.scalars import go_quote, whole_seconds
 from prograde.api.validation import validate_references, validate_rollout
 from prograde.api.workloadref import UnresolvedWorkload
 from prograde.core.plan import AdoptReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, Wait, WaitReason
-from prograde.core.rollout import bluegreen, canary, revisions, waits, workload
+from prograde.core.rollout import bluegreen, canary, recreate, revisions, waits, workload
 from prograde.core.rollout.conditions import (
     blocks_progress_deadline,
     condition,
@@ -100,7 +101,7 @@ def _pass(context: RolloutContext) -> RolloutPlan:
         draft.remove_abort()
     revisions.sync_revision(context, draft)
     workload.sync_generation(context, draft)
-    strategy = bluegreen if context.blue_green is not None else canary
+    strategy = _strategy_of(context.spec)
     is_scaling = revisions.is_scaling_event(context)
     decided = strategy.scale_only(context, draft) if is_scaling else strategy.decide(context, draft)
     if draft.wants_pods:
@@ -113,6 +114,18 @@ def _pass(context: RolloutContext) -> RolloutPlan:
     deadline = _look_again_at_progress_deadline(context, draft, status)
     draft.waits = list(waits.explain(context, draft, status, deadline))
     return draft.to_plan(status if status != context.snapshot.rollout.status else None)
+
+
+class _Strategy(Protocol):
+    def decide(self, context: RolloutContext, draft: Draft) -> RolloutStatus | None: ...
+
+    def scale_only(self, context: RolloutContext, draft: Draft) -> RolloutStatus: ...
+
+
+def _strategy_of(spec: RolloutSpec) -> _Strategy:
+    if spec.strategy.blue_green is not None:
+        return bluegreen
+    return recreate if spec.strategy.recreate is not None else canary
 
 
 def _with_found_replica_set(context: RolloutContext) -> RolloutStatus:

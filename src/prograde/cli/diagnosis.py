@@ -165,25 +165,30 @@ def diagnose(
     rollout = snapshot.rollout
     plan = plan_at(now)
     idle = _idle_controller(rollout, plan, plan_at, around, now)
+    reasons = [_blocker(wait, around) for wait in plan.waits]
+    phase, message = phase_and_message(rollout)
+    is_done = phase == names.PHASE_HEALTHY and all(wait.reason is WaitReason.SCALE_DOWN_DELAY for wait in plan.waits)
+    if idle is not None:
+        # What would have to be observed next is in nobody's hands.
+        reasons = [each for each in reasons if each.reason != WaitReason.OBSERVATION]
     waits = [
         *([idle] if idle is not None else []),
         *_held_evictions(snapshot, plan, around),
-        *(_blocker(wait, around) for wait in plan.waits),
+        *([] if is_done else reasons),
         *_what_plans_lack(rollout, plan),
     ]
-    is_watched = not around.controller.is_stale(now) and idle is None
-    phase, message = phase_and_message(rollout)
+    is_running = bool(around.controller.holder) and not around.controller.is_stale(now)
     return Diagnosis(
         name=rollout.metadata.name,
         namespace=rollout.metadata.namespace,
         phase=phase,
         message=message,
         waits=tuple(dict.fromkeys(waits)),
-        notes=tuple(_notes(rollout, around)),
+        notes=(*_notes(rollout, around), *(reasons if is_done else ())),
         requeue_at=plan.requeue_at,
         is_retried=bool(plan.error),
         controller=around.controller,
-        is_watched=is_watched,
+        is_watched=is_running or (idle is None and not around.controller.is_stale(now)),
     )
 
 

@@ -38,14 +38,12 @@ from prograde.cli.flags import connection_flags
 from prograde.cli.framework import CliError, WrongArguments, command, flag
 from prograde.cli.get import wants_colour
 from prograde.cli.observe import not_found
-from prograde.cli.relatives import Relatives, last_change, read_relatives, snapshot_for
+from prograde.cli.relatives import Relatives, decide, last_change, read_relatives, snapshot_for
 from prograde.controller.resources import ROLLOUTS
 from prograde.controller.settings import DEFAULT_NAMESPACE, LEASE_NAME
-from prograde.core.rollout.planner import plan_rollout
 from prograde.kube.client import Client
 from prograde.kube.errors import Forbidden, NotFound
 from prograde.kube.resources import LEASES, Resource
-from prograde.traffic.registry import routers_of
 
 __all__ = ["examine", "explain", "explanation", "first_line"]
 
@@ -223,7 +221,7 @@ async def _examine_one(client: Client, body: bytes, relatives: Relatives, now: d
         budgets=await _helpful(client, BUDGETS, relatives.namespace, Budget) if rollout.spec.restart_at else (),
         autoscalers=await _helpful(client, AUTOSCALERS, relatives.namespace, Autoscaler) if is_at_zero else (),
     )
-    return diagnose(snapshot, lambda at: plan_rollout(snapshot, at, routers_of), around, now)
+    return diagnose(snapshot, lambda at: decide(snapshot, at), around, now)
 
 
 async def _helpful(client: Client, resource: Resource, namespace: str, kind: type[T]) -> tuple[T, ...]:
@@ -291,20 +289,24 @@ def _colour_of(found: Diagnosis) -> str:
 def _first_parts(found: Diagnosis, now: datetime) -> list[str]:
     name = f"Rollout {found.namespace}/{found.name}"
     if found.waits:
-        return [f"{name} is {found.phase}: {found.waits[0].message}", *_details(found.waits[0], now), _next(found, now)]
+        return [
+            f"{name} is {found.phase}: {found.waits[0].message}",
+            *_details(found.waits[0], now, is_first=True),
+            _next(found, now),
+        ]
     if found.notes:
         note = found.notes[0]
-        return [f"{name} is {found.phase} and waits for nothing: {note.message}", *_details(note, now)]
+        return [f"{name} is {found.phase} and waits for nothing: {note.message}", *_details(note, now, is_first=True)]
     return [f"{name} is {found.phase} and waits for nothing"]
 
 
-def _details(blocker: Blocker, now: datetime) -> list[str]:
+def _details(blocker: Blocker, now: datetime, *, is_first: bool = False) -> list[str]:
     parts = [", ".join(each for each in (blocker.object, blocker.field) if each)]
     if blocker.since is not None:
         parts.append(f"for {human_duration(now - blocker.since)} (since {_stamp(blocker.since)})")
     if blocker.until is not None and blocker.until > now:
         parts.append(f"ends by itself in {human_duration(blocker.until - now)} (at {_stamp(blocker.until)})")
-    parts.append(blocker.remedy or ("" if blocker.until is not None else "nothing to do but wait"))
+    parts.append(blocker.remedy or ("nothing to do but wait" if is_first and blocker.until is None else ""))
     return [part for part in parts if part]
 
 

@@ -21,20 +21,22 @@ import msgspec
 from prograde.api import codec, names
 from prograde.api.analysis import AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate
 from prograde.api.experiment import Experiment
-from prograde.api.meta import LabelSelector, Object, Time, controller_of, is_controlled_by
-from prograde.api.rollout import Rollout
+from prograde.api.meta import LabelSelector, Object, Time, controller_of, is_controlled_by, key_of
+from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.selectors import format_selector, selector_matches
 from prograde.api.workloadref import UnresolvedWorkload, Workload, workload_resource, workload_type
 from prograde.api.workloads import Pod, ReplicaSet, Service
 from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS, SERVICES
 from prograde.core.objects import JsonObject, ObjectKind, ObjectRef, Objects
-from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.core.plan import Plan
+from prograde.core.rollout.planner import plan_rollout
+from prograde.core.rollout.snapshot import PluginAnswer, RolloutSnapshot
 from prograde.kube.client import Client, Listing
 from prograde.kube.errors import Forbidden, NotFound
 from prograde.kube.resources import Resource
 from prograde.traffic.registry import routers_of
 
-__all__ = ["Relatives", "last_change", "read_relatives", "snapshot_for"]
+__all__ = ["Relatives", "decide", "last_change", "read_relatives", "snapshot_for"]
 
 T = TypeVar("T", ReplicaSet, Service, Pod, AnalysisRun, Experiment, AnalysisTemplate, ClusterAnalysisTemplate)
 
@@ -48,6 +50,9 @@ CLUSTER_ANALYSIS_TEMPLATES: Final = Resource(
     kind=names.CLUSTER_ANALYSIS_TEMPLATE,
     namespaced=False,
 )
+
+QUESTIONS_MAX: Final = 4
+"""A plan asks for runs, and for plugins, at most twice each; more is a bug."""
 
 
 class Relatives(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +85,21 @@ async def read_relatives(client: Client, namespace: str) -> Relatives:
     )
     found = {resource: each for resource, each in zip((*needed, *helpful), answers, strict=True) if each is not None}
     return Relatives(namespace=namespace, lists=found)
+
+
+def decide(snapshot: RolloutSnapshot, now: datetime) -> Plan[RolloutStatus]:
+    """Return the controller's own plan. What a plan asks for on its way is in the snapshot, or nobody can give it."""
+    for _ in range(QUESTIONS_MAX):
+        plan = plan_rollout(snapshot, now, routers_of)
+        if plan.wants_runs:
+            # The lists came from the server itself: what is not in them does not exist.
+            snapshot = msgspec.structs.replace(snapshot, looked_up=snapshot.looked_up | frozenset(plan.wants_runs))
+        elif plan.wants_plugin_calls:
+            answers = tuple(PluginAnswer.not_called(call) for call in plan.wants_plugin_calls)
+            snapshot = msgspec.structs.replace(snapshot, plugin_answers=snapshot.plugin_answers + answers)
+        else:
+            return plan
+    raise AssertionError(f"Rollout {key_of(snapshot.rollout)}: still no plan after {QUESTIONS_MAX} questions")
 
 
 async def _listed(client: Client, resource: Resource, namespace: str) -> Listing | None:

@@ -186,7 +186,7 @@ def test_a_manual_gate_pauses_when_the_preview_is_ready_and_switches_when_somebo
     assert world.state("Paused") == ("True", "RolloutPaused")
     assert world.state("Progressing") == ("Unknown", "RolloutPaused")
     assert world.waits[0] == "BlueGreenPause"
-    assert world.plans[-1].waits[0].remedy == "prograde promote cart"
+    assert world.plans[-1].waits[0].remedy == "to go on: prograde promote cart"
     assert world.step().writes_nothing
 
     world.tick(90)

@@ -261,7 +261,7 @@ def _waiting_for_resume(context: RolloutContext, gates: BlueGreenGates) -> Wait:
         field=f"spec.strategy.blueGreen.{'autoPromotionSeconds' if is_timed else 'autoPromotionEnabled'}",
         since=began,
         until=until,
-        remedy=f"prograde promote {name}",
+        remedy=f"to go on{' now' if until is not None else ''}: prograde promote {name}",
     )
 
 

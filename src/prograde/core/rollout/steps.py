@@ -60,7 +60,7 @@ def enter_pause(context: RolloutContext, draft: Draft) -> None:
             field="status.pauseConditions",
             since=since,
             until=since + timedelta(seconds=pause_seconds(step.pause.duration)),
-            remedy=f"goes on by itself; to go on now: prograde promote {name}",
+            remedy=f"to go on now: prograde promote {name}",
         )
     )
 

@@ -35,7 +35,11 @@ _OFF = ":off"
 
 
 class CliError(Exception):
-    """A failure to report as one line ``Error: <message>`` with exit code 1."""
+    """A failure to report as one line ``Error: <message>``."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class WrongArguments(click.UsageError):
@@ -44,6 +48,7 @@ class WrongArguments(click.UsageError):
     def __init__(self, message: str, ctx: click.Context) -> None:
         super().__init__(message, ctx)
         assert isinstance(ctx.command, _KubectlHelp), f"{ctx.command} has no usage of ours"
+        self.exit_code = ctx.command.usage_exit_code
         self.usage_text = ctx.command.usage_text(ctx)
 
 
@@ -65,6 +70,8 @@ class _KubectlHelp(click.Command):
     aliases: Sequence[str] = ()
     examples: str = ""
     renamed_flags: Mapping[str, str] = MappingProxyType({})
+    usage_exit_code: int = 1
+    """For wrong flags and arguments; commands whose exit code tells more than success and failure have another one."""
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         option = super().get_help_option(ctx)
@@ -178,6 +185,7 @@ def command(
     examples: str = "",
     aliases: Sequence[str] = (),
     renamed_flags: Mapping[str, str] = MappingProxyType({}),
+    usage_exit_code: int = 1,
 ) -> Callable[[Callable[..., Any]], KubectlCommand]:
     """Return a decorator like `click.command` for a `KubectlCommand`.
 
@@ -193,6 +201,7 @@ def command(
         made.examples = examples
         made.aliases = aliases
         made.renamed_flags = renamed_flags
+        made.usage_exit_code = usage_exit_code
         return made
 
     return decorate
@@ -210,17 +219,17 @@ def run(root: click.Command, arguments: Sequence[str], program: str) -> int:
         result = root.main(list(arguments), prog_name=program, standalone_mode=False)
     except WrongArguments as err:
         click.echo(err.usage_text, err=True)
-        return 1
+        return err.exit_code
     except click.NoSuchOption as err:
-        return _fail(_unknown_flag(err))
+        return _fail(_unknown_flag(err), _exit_code_of(err))
     except click.BadOptionUsage as err:
-        return _fail(_flag_without_value(err.option_name))
+        return _fail(_flag_without_value(err.option_name), _exit_code_of(err))
     except click.BadParameter as err:
-        return _fail(_invalid_value(err))
+        return _fail(_invalid_value(err), _exit_code_of(err))
     except click.ClickException as err:
         return _fail(err.format_message())
     except CliError as err:
-        return _fail(str(err))
+        return _fail(str(err), err.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
@@ -235,9 +244,14 @@ def _stop_writing() -> int:
     return 1
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, exit_code: int = 1) -> int:
     click.echo(f"Error: {message}", err=True)
-    return 1
+    return exit_code
+
+
+def _exit_code_of(err: click.UsageError) -> int:
+    command = err.ctx.command if err.ctx is not None else None
+    return command.usage_exit_code if isinstance(command, _KubectlHelp) else 1
 
 
 def _unknown_flag(err: click.NoSuchOption) -> str:

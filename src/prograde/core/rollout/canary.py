@@ -7,8 +7,10 @@ next pass computes its move from what is then there. That way no move relies on 
     template or steps changed     start over, and nothing else in this pass
     pods to restart               evict, and nothing else: availability has just changed
     metadata, history, services
+    traffic                       before the pods, where a router moves it
+    experiments, analyses         begin, go on, or end the update
     replica counts                one group, unless halted
-    pause step                    only while nothing moves
+    pause step, plugins           only while nothing moves
     conclusion                    promote, or go back, or complete one step
 
 With a router the traffic moves before the pods do (`routing`), and the pods follow it (`routed`).
@@ -19,7 +21,7 @@ import msgspec
 from prograde.api import defaults, names
 from prograde.api.rollout import RolloutStatus
 from prograde.api.workloads import ReplicaSet
-from prograde.core.rollout import metadata, replicas, restart, revisions, routed, routing, runs, services, steps
+from prograde.core.rollout import hooks, metadata, replicas, restart, revisions, routed, routing, services, steps
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.promotion import fast_rollback_reason, promote
@@ -43,13 +45,15 @@ def decide(context: RolloutContext, draft: Draft) -> RolloutStatus | None:
         return None
     metadata.sync(context, draft)
     revisions.clean_up_history(context, draft)
-    runs.clean_up(context, draft)
     services.switch_canary_services(context, draft)
     if not routing.route(context, draft):
+        return None
+    if not hooks.decide(context, draft):
         return None
     is_moving = not draft.added_pauses and _scale(context, draft)
     if not is_moving:
         steps.enter_pause(context, draft)
+    hooks.call_plugins(context, draft, is_moving=is_moving)
     return _conclude(context, draft)
 
 
@@ -88,7 +92,7 @@ def _start_over(context: RolloutContext, draft: Draft) -> RolloutStatus:
 
 def _conclude(context: RolloutContext, draft: Draft) -> RolloutStatus:
     """Promote, go back, or complete the current step: at most one of them, judged by what the pass started from."""
-    status = base_status(context)
+    status = hooks.record(context, draft, base_status(context))
     status = msgspec.structs.replace(status, canary=msgspec.structs.replace(status.canary, weights=draft.weights))
     skips_steps = context.status.promote_full or context.is_within_rollback_window
     if skips_steps:
@@ -145,8 +149,7 @@ def _is_step_complete(context: RolloutContext, draft: Draft) -> bool:
         return _is_at_target(context) if context.canary_routing is None else _is_routed_step_complete(context, draft)
     if step.set_header_route is not None or step.set_mirror_route is not None:
         return _are_routes_set(context, draft)
-    # An analysis without templates measures nothing and so has nothing to wait for.
-    return step.analysis is not None and not step.analysis.templates
+    return hooks.is_step_complete(context, draft)
 
 
 def _is_routed_step_complete(context: RolloutContext, draft: Draft) -> bool:
@@ -179,7 +182,7 @@ def _complete_step(context: RolloutContext, draft: Draft, status: RolloutStatus)
         f"Rollout step {index + 1}/{len(context.steps)} completed ({steps.step_text(step)})",
     )
     draft.end_pause(names.PAUSE_CANARY_STEP)
-    return _at_step(context, status, index + 1)
+    return _at_step(context, hooks.leave_step(status), index + 1)
 
 
 # ---- Replica counts ---------------------------------------------------------------------------------------------

@@ -134,14 +134,25 @@ def is_timed_out(context: RolloutContext, conditions: Conditions) -> bool:
 def blocks_progress_deadline(context: RolloutContext) -> str:
     """Say why standing still is legitimate at the moment, whatever the clock says; empty when it is not."""
     step = context.step
-    if step is not None and (step.pause is not None or step.analysis is not None or step.experiment is not None):
+    if step is not None and (step.pause or step.analysis or step.experiment or step.plugin):
         return "the current step has no limit"
+    if not is_completed(context.status) and (analysis := _unfinished_gate(context.status)):
+        return f"AnalysisRun {analysis} is not over"
     paused = find_condition(context.status.conditions, names.CONDITION_PAUSED)
     if paused is not None and paused.status == names.CONDITION_TRUE:
         return "the Rollout is paused"
     if context.others_waiting_for_scale_down:
         return "an older ReplicaSet is waiting for its scale-down"
     return ""
+
+
+def _unfinished_gate(status: RolloutStatus) -> str:
+    """Return the name of the analysis that a blue-green update waits for; empty when there is none."""
+    gates = (
+        status.blue_green.pre_promotion_analysis_run_status,
+        status.blue_green.post_promotion_analysis_run_status,
+    )
+    return next((each.name for each in gates if each and each.status not in names.COMPLETED_RUN_PHASES), "")
 
 
 def timed_out_message(context: RolloutContext) -> str:

@@ -93,6 +93,8 @@ def plan_rollout(
 
 
 def _pass(context: RolloutContext) -> RolloutPlan:
+    if missing := runs.missing(context):
+        return Plan(wants_runs=missing)
     context = _with_status(context, _with_found_replica_set(context))
     context = _with_status(context, settle_pause(context))
     draft = Draft(context)
@@ -106,6 +108,8 @@ def _pass(context: RolloutContext) -> RolloutPlan:
     decided = strategy.scale_only(context, draft) if is_scaling else strategy.decide(context, draft)
     if draft.wants_pods:
         return Plan(wants_pods=True)
+    if draft.plugin_calls:
+        return Plan(wants_plugin_calls=tuple(draft.plugin_calls))
     status = context.status
     if decided is not None:
         status = finish(context, draft, decided, is_scaling=is_scaling)

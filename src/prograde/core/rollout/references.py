@@ -22,6 +22,8 @@ def references_of(snapshot: RolloutSnapshot) -> References:
     routing = _routing_of(snapshot.rollout)
     return References(
         services=snapshot.services,
+        analysis_templates=snapshot.analysis_templates,
+        cluster_analysis_templates=snapshot.cluster_analysis_templates,
         ingresses=_ingresses(snapshot) if routing is not None and (routing.nginx or routing.alb) else None,
         virtual_services=_virtual_services(snapshot) if routing is not None and routing.istio is not None else None,
     )

@@ -18,7 +18,7 @@ from prograde.api.rollout import BlueGreenStatus, CanaryStatus, PauseCondition, 
 from prograde.api.scalars import parse_integer
 from prograde.api.selectors import format_selector
 from prograde.core.plan import JsonObject
-from prograde.core.rollout import conditions, duration
+from prograde.core.rollout import conditions, duration, runs
 from prograde.core.rollout.context import RolloutContext, is_completed
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.replicasets import count_actual, count_available, count_ready
@@ -124,6 +124,9 @@ def finish(context: RolloutContext, draft: Draft, status: RolloutStatus, *, is_s
         workload_observed_generation=workload_generation if context.spec.workload_ref is not None else "",
         restarted_at=draft.restarted_at or status.restarted_at,
     )
+    if is_scaling and runs.is_retry(context):
+        # This pass takes the trace of the abort away, by which the next one would know that old results do not count.
+        status = runs.forgotten(status)
     _abort_if_too_late(context, draft, status)
     status = _with_abort_and_pauses(context, draft, status, keeps_resume=is_scaling or context.spec.paused)
     status = conditions.update(context, draft, status)

@@ -48,7 +48,7 @@ class WrongArguments(click.UsageError):
     def __init__(self, message: str, ctx: click.Context) -> None:
         super().__init__(message, ctx)
         assert isinstance(ctx.command, _KubectlHelp), f"{ctx.command} has no usage of ours"
-        self.exit_code = ctx.command.usage_exit_code
+        self.usage_exit_code = ctx.command.usage_exit_code
         self.usage_text = ctx.command.usage_text(ctx)
 
 
@@ -219,7 +219,7 @@ def run(root: click.Command, arguments: Sequence[str], program: str) -> int:
         result = root.main(list(arguments), prog_name=program, standalone_mode=False)
     except WrongArguments as err:
         click.echo(err.usage_text, err=True)
-        return err.exit_code
+        return err.usage_exit_code
     except click.NoSuchOption as err:
         return _fail(_unknown_flag(err), _exit_code_of(err))
     except click.BadOptionUsage as err:

@@ -28,6 +28,7 @@ COMMANDS = {
     "retry": Entry("prograde.cli.mutate:retry", "Retry a rollout or experiment"),
     "sandbox": Entry("prograde.cli.sandbox:sandbox", "Run an embedded cluster on this machine"),
     "set": Entry("prograde.cli.set_image:set_", "Update various values on resources"),
+    "simulate": Entry("prograde.cli.simulate:simulate", "Rehearse a release in virtual time, without a cluster"),
     "status": Entry("prograde.cli.status:status", "Show the status of a rollout"),
     "undo": Entry("prograde.cli.undo:undo", "Undo a rollout"),
     "version": Entry("prograde.cli.version:version", "Print version"),

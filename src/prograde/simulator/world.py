@@ -124,7 +124,10 @@ class World:
     # --- seeing ------------------------------------------------------------------------------------------------------
 
     def rollout(self, name: str) -> Rollout:
-        return msgspec.json.decode(msgspec.json.encode(self.sandbox.get("rollouts", name)), type=Rollout)
+        return self.rollout_in("default", name)
+
+    def rollout_in(self, namespace: str, name: str) -> Rollout:
+        return msgspec.json.decode(msgspec.json.encode(self.sandbox.get("rollouts", name, namespace)), type=Rollout)
 
     def phase(self, name: str) -> str:
         return phase_and_message(self.rollout(name))[0]

@@ -35,7 +35,7 @@ from prograde.api.scalars import go_quote, whole_seconds
 from prograde.api.validation import validate_references, validate_rollout
 from prograde.api.workloadref import UnresolvedWorkload
 from prograde.core.plan import AdoptReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, Wait, WaitReason
-from prograde.core.rollout import bluegreen, canary, recreate, revisions, waits, workload
+from prograde.core.rollout import bluegreen, canary, recreate, revisions, runs, waits, workload
 from prograde.core.rollout.conditions import (
     blocks_progress_deadline,
     condition,

@@ -221,8 +221,10 @@ def clean_up(context: RolloutContext, draft: Draft) -> None:
     current = {run.metadata.name for run in draft.analysis_runs.values()}
     runs = [run for run in context.snapshot.analysis_runs if run.metadata.name not in current]
     experiments = [each for each in context.snapshot.experiments if not _is_same(each, draft.experiment)]
-    for other in (*runs, *experiments):
-        terminate(draft, other)
+    for run in runs:
+        terminate(draft, run)
+    for experiment in experiments:
+        terminate(draft, experiment)
     for run in _surplus(context, runs):
         _delete_run(draft, run)
     for experiment in _surplus(context, experiments):

@@ -289,4 +289,5 @@ def _put(draft: Draft, entry: StepPluginStatus) -> None:
         ABORT: f"aborted ({entry.phase})",
     }
     event = draft.warn if entry.phase in (ERROR, FAILED) else draft.record
-    event(names.EVENT_STEP_PLUGIN_TRANSITION, f"Step plugin {entry.name} (step {entry.index + 1}) {texts[entry.operation]}")
+    what = texts[entry.operation]
+    event(names.EVENT_STEP_PLUGIN_TRANSITION, f"Step plugin {entry.name} (step {entry.index + 1}) {what}")

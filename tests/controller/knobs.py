@@ -1,4 +1,4 @@
-"""A traffic router as simple as one can be: the weight stands in an object of its own, a Knob named like the Rollout."""
+"""A traffic router as simple as can be: the weight stands in an object of its own, a Knob named like the Rollout."""
 
 from typing import Any
 

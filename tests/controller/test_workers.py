@@ -7,7 +7,7 @@ from tests.kube.virtual_time import virtual_time
 
 from prograde.api.meta import NamespacedName
 from prograde.controller.workers import MAX_DELAY_SECONDS, Reconciler, Result, run_workers
-from prograde.kube.errors import Conflict, Status, TooManyRequests
+from prograde.kube.errors import AlreadyExists, Conflict, Forbidden, Status, TooManyRequests
 from prograde.kube.workqueue import WorkQueue
 
 KEY = NamespacedName("shop", "cart")
@@ -71,6 +71,27 @@ async def test_failures_back_off_and_a_success_resets_it() -> None:
 
 
 @virtual_time
+async def test_a_conflict_is_one_quiet_line_but_a_conflict_for_ever_is_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    failed: list[NamespacedName] = []
+    conflict = Conflict(Status(code=409, message="modified"), call="patch replicasets.apps shop/cart-1")
+    script = Script(*[conflict] * 5, AlreadyExists(Status(code=409, message="exists")))
+    queue: WorkQueue[NamespacedName] = WorkQueue("Rollouts", base_delay_seconds=1)
+    queue.add(KEY)
+    worker = asyncio.create_task(run_workers(Reconciler("rollout", queue, script, failed=failed.append), 1))
+    await asyncio.sleep(3600)
+    queue.shut_down()
+    await worker
+    assert [each.levelname for each in caplog.records] == [*["INFO"] * 4, "ERROR", "INFO", "ERROR", "INFO"]
+    assert caplog.messages[0] == (
+        "rollout changed while it was worked on, looking again: patch replicasets.apps shop/cart-1: modified"
+    )
+    assert failed == [KEY, KEY]
+
+
+@virtual_time
 async def test_the_back_off_ends_at_ten_seconds() -> None:
     script = Script(*[OSError("cut")] * 8)
     await work_through(script, 3600)
@@ -127,9 +148,9 @@ async def test_a_bug_is_logged_with_its_traceback_and_stops_no_other_key(caplog:
 @virtual_time
 async def test_a_state_of_the_world_is_logged_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    await work_through(Script(Conflict(Status(code=409, message="modified"))), 10)
+    await work_through(Script(Forbidden(Status(code=403, message="not allowed"))), 10)
     messages = [each.getMessage() for each in caplog.records]
-    assert "rollout syncHandler error: modified" in messages
+    assert "rollout syncHandler error: not allowed" in messages
     assert 'rollout syncHandler queue retries: 1 : key "shop/cart"' in messages
     assert all(not each.exc_info for each in caplog.records)
 

@@ -13,7 +13,7 @@ from tests.kube.virtual_time import settle, virtual_time, wall_clock
 
 from prograde.kube.client import Client
 from prograde.kube.errors import ConnectFailed
-from prograde.kube.events import EventCorrelator, EventRecorder, ObjectReference, Occurrence
+from prograde.kube.events import MINOR_QUEUE_MAX, EventCorrelator, EventRecorder, ObjectReference, Occurrence
 
 PATH = "api/v1/events"
 CART = ObjectReference(api_version="argoproj.io/v1alpha1", kind="Rollout", namespace="shop", name="cart", uid="u1")
@@ -389,4 +389,36 @@ async def test_a_runaway_message_is_cut() -> None:
     world.record("x" * 10_000_000)
     await settle()
     assert len(world.events()[0][0]) == 16_384
+    await world.end()
+
+
+@virtual_time
+async def test_thousands_of_minor_events_are_all_written_but_after_everything_else() -> None:
+    world = World(queue_max=3)
+    for n in range(2000):
+        about = msgspec.structs.replace(CART, name=f"cart-{n}", uid=f"u{n}")
+        world.recorder.record(about, "Normal", "Added", f"added {n}", is_minor=True)
+    for n in range(3):
+        world.record(f"aborted {n}")
+    await settle()
+    await asyncio.sleep(1)
+    messages = [message for message, _ in world.events()]
+    assert messages[:3] == ["aborted 0", "aborted 1", "aborted 2"]
+    assert sorted(messages[3:]) == sorted(f"added {n}" for n in range(2000))
+    assert world.recorder.dropped == 0
+    await world.end()
+
+
+@virtual_time
+async def test_minor_events_beyond_all_measure_are_dropped_without_a_line_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    for _ in range(MINOR_QUEUE_MAX + 5):
+        world.recorder.record(CART, "Normal", "Added", "added", is_minor=True)
+    assert world.recorder.dropped == 5
+    assert "dropped" not in caplog.text
+    world.record("still heard")
+    await settle()
+    assert world.events()[0][0] == "still heard"
     await world.end()

@@ -46,6 +46,7 @@ from prograde.controller.services import ServiceReconciler
 from prograde.controller.settings import ControllerSettings, instance_selector
 from prograde.controller.templates import Templates, by_analysis
 from prograde.controller.workers import BASE_DELAY_SECONDS, MAX_DELAY_SECONDS, Reconciler, run_workers
+from prograde.controller.workloads import Workloads, by_workload
 from prograde.core.objects import ObjectKind
 from prograde.core.plan import Event, Plan
 from prograde.core.rollout.destinationrules import destination_rule_of
@@ -126,6 +127,14 @@ class Controller:
             namespace=settings.namespace,
             label_selector=instance_selector(settings.instance_id),
         )
+        workloads = Workloads(
+            client,
+            self._on_demand,
+            self.caches.rollouts,
+            wake=self._wake,
+            rng=rng,
+            namespace=settings.namespace,
+        )
         rollouts = RolloutReconciler(
             client,
             self.caches,
@@ -133,6 +142,7 @@ class Controller:
             metrics,
             objects,
             templates,
+            workloads,
             now=now,
             record=self._record,
             routers_of=routers_of,
@@ -239,7 +249,12 @@ class Controller:
                 rng=self._rng,
                 namespace=self._settings.namespace,
                 label_selector=selector,
-                indexers={"service": by_service, "object": by_object(routers_of), "analysis": by_analysis},
+                indexers={
+                    "service": by_service,
+                    "object": by_object(routers_of),
+                    "analysis": by_analysis,
+                    "workload": by_workload,
+                },
                 resync_seconds=self._settings.resync_period.total_seconds(),
                 on_undecodable=lambda failure: (
                     self._rollout_queue.add(NamespacedName(*failure.key)) if failure.key else None
@@ -373,7 +388,9 @@ class Controller:
             uid=metadata.uid,
             resource_version=metadata.resource_version,
         )
-        self._recorder.record(about, event.type, event.reason, event.message)
+        # At a start there is one for every Rollout, and what happens meanwhile matters more.
+        is_minor = event.reason == EVENT_ROLLOUT_ADDED_TO_INFORMER
+        self._recorder.record(about, event.type, event.reason, event.message, is_minor=is_minor)
         self._metrics.observe_event(rollout, event)
         level = logging.WARNING if event.type == EVENT_WARNING else logging.INFO
         shown = fields(namespace=metadata.namespace, rollout=metadata.name, event_reason=event.reason)

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from prograde.api.meta import NamespacedName
-from prograde.kube.errors import KubeError, TooManyRequests
+from prograde.kube.errors import AlreadyExists, Conflict, KubeError, TooManyRequests
 from prograde.kube.workqueue import ShutDown, WorkQueue
 from prograde.telemetry.logs import fields
 
@@ -30,6 +30,9 @@ K = TypeVar("K", bound=NamespacedName)
 BASE_DELAY_SECONDS: Final = 0.001
 MAX_DELAY_SECONDS: Final = 10.0
 """A key that fails for ever costs a try every ten seconds, and is at most ten seconds late once the cause is gone."""
+
+RACES_MAX: Final = 4
+"""So many conflicts in a row are bad luck, and no failure; more mean that somebody keeps writing against us."""
 
 RETRY_AFTER_SECONDS_MAX: Final = 60.0
 """What is believed of a Retry-After: a proxy that says a day must not stop a rollout for a day."""
@@ -110,8 +113,11 @@ class Reconciler(Generic[K]):
             self.queue.done(key)
 
     def _report(self, key: K, err: Exception) -> None:
-        self._failed(key)
         about = fields(namespace=key.namespace, **{self.kind: key.name})
+        if isinstance(err, AlreadyExists | Conflict) and self.queue.failures(key) < RACES_MAX:
+            log.info("%s changed while it was worked on, looking again: %s", self.kind, err, extra=about)
+            return
+        self._failed(key)
         if isinstance(err, KubeError | StateOfTheWorld | OSError):
             log.error("%s syncHandler error: %s", self.kind, err, extra=about)
         else:

@@ -1,6 +1,6 @@
 """Telling people what happened: core/v1 Events, few enough to be read, and never in anybody's way.
 
-    record ──▶ bounded queue ──▶ EventCorrelator ──▶ create, or patch of count and time
+    record ──▶ bounded queues ─▶ EventCorrelator ──▶ create, or patch of count and time
                                   │
                                   ├─ the same again?        one Event, its count grows
                                   ├─ ten messages in ten minutes that differ in nothing else?
@@ -40,6 +40,9 @@ EventType = Literal["Normal", "Warning"]
 
 QUEUE_MAX: Final = 1000
 """Events waiting to be written; more means that the server is away, and then the first ones tell most."""
+
+MINOR_QUEUE_MAX: Final = 10_000
+"""Of minor events many may come at once, such as one for each object at a start."""
 
 TRIES_MAX: Final = 12
 RETRY_SECONDS: Final = 10.0
@@ -131,6 +134,7 @@ class EventRecorder:
         self._now = now
         self._rng = rng
         self._queue: deque[Occurrence] = deque()
+        self._minor_queue: deque[Occurrence] = deque()
         self._queue_max = queue_max
         self._correlator = EventCorrelator()
         self._wake = asyncio.Event()
@@ -146,13 +150,21 @@ class EventRecorder:
         message: str,
         *,
         annotations: Mapping[str, str] | None = None,
+        is_minor: bool = False,
     ) -> None:
-        """Note that something happened. Never waits and never fails."""
-        if self._closed.is_set() or len(self._queue) >= self._queue_max:
+        """Note that something happened. Never waits and never fails.
+
+        A minor event is written when no other waits, so that thousands of them keep nobody from hearing of a failure.
+        """
+        queue, queue_max = (self._minor_queue, MINOR_QUEUE_MAX) if is_minor else (self._queue, self._queue_max)
+        if self._closed.is_set() or len(queue) >= queue_max:
             self.dropped += 1
-            logger.warning("dropped event %s about %s %s: the queue is full or closed", reason, about.kind, about.name)
+            level = logging.DEBUG if is_minor else logging.WARNING
+            logger.log(
+                level, "dropped event %s about %s %s: the queue is full or closed", reason, about.kind, about.name
+            )
             return
-        self._queue.append(
+        queue.append(
             Occurrence(
                 about=about,
                 type=event_type,
@@ -171,7 +183,8 @@ class EventRecorder:
             await self._closed.wait()
             done, _ = await asyncio.wait([writing], timeout=FLUSH_SECONDS)
             if not done:
-                logger.warning("%d events could not be written before the end", len(self._queue) + 1)
+                left = len(self._queue) + len(self._minor_queue) + 1
+                logger.warning("%d events could not be written before the end", left)
                 writing.cancel()
 
     def close(self) -> None:
@@ -182,12 +195,15 @@ class EventRecorder:
     # -- below --------------------------------------------------------------------------------------------------
 
     async def _write_all(self) -> None:
-        while self._queue or not self._closed.is_set():
-            if not self._queue:
+        while True:
+            queue = self._queue or self._minor_queue
+            if not queue:
+                if self._closed.is_set():
+                    return
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            correlated = self._correlator.correlate(self._queue.popleft())
+            correlated = self._correlator.correlate(queue.popleft())
             if correlated is not None:
                 await self._write(correlated)
 

@@ -32,7 +32,7 @@ from prograde.api import defaults, names, podtemplate
 from prograde.api.meta import find_condition
 from prograde.api.rollout import Rollout, RolloutSpec, RolloutStatus
 from prograde.api.scalars import go_quote, whole_seconds
-from prograde.api.validation import validate_references, validate_rollout
+from prograde.api.validation import FieldError, service_references, validate_references, validate_rollout
 from prograde.api.workloadref import UnresolvedWorkload
 from prograde.core.plan import AdoptReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, Wait, WaitReason
 from prograde.core.rollout import bluegreen, canary, recreate, revisions, runs, waits, workload
@@ -186,6 +186,7 @@ def _create(context: RolloutContext) -> RolloutPlan:
     refused = find_condition(context.status.conditions, names.CONDITION_PROGRESSING)
     if refused is not None and refused.reason == names.REASON_REPLICA_SET_CREATE_ERROR:
         # Tried again now. For whoever looks on, what was said the last time is the reason.
+        draft.look_again(context.now + CREATE_RETRY)
         draft.wait(_refused(name, refused.message, refused.last_transition_time))
     else:
         draft.wait(
@@ -225,6 +226,7 @@ def _refused(name: str, message: str, since: datetime | None) -> Wait:
         reason=WaitReason.WRITE_FAILED,
         message=message,
         object=f"ReplicaSet {name}",
+        field="status.conditions[Progressing]",
         since=since,
         remedy="it is tried again; quotas and admission policies are the usual causes",
     )
@@ -250,6 +252,9 @@ class _Error(msgspec.Struct, frozen=True):
     reason: WaitReason
     field: str
     text: str
+    object: str = ""
+    """What the field names, if that is to blame; else it is the Rollout."""
+    remedy: str = "change the field"
 
 
 def _first_error(snapshot: RolloutSnapshot, rollout: Rollout) -> _Error | None:
@@ -260,7 +265,17 @@ def _first_error(snapshot: RolloutSnapshot, rollout: Rollout) -> _Error | None:
             text = f"{field}: Forbidden: not yet supported by this version of Prograde"
             return _Error(WaitReason.NOT_SUPPORTED, field, text)
         errors = validate_references(rollout, references_of(snapshot))
+        if errors:
+            return _reference_error(rollout, errors[0])
     return _Error(WaitReason.INVALID_SPEC, errors[0].path, str(errors[0])) if errors else None
+
+
+def _reference_error(rollout: Rollout, error: FieldError) -> _Error:
+    """Return an error about an object that the Rollout names."""
+    services = {path: name for path, name, _ in service_references(rollout)}
+    named = f"Service {services[error.path]}" if error.path in services else ""
+    remedy = "create what is missing" if error.detail.endswith("not found") else "change it"
+    return _Error(WaitReason.INVALID_SPEC, error.path, str(error), named, f"{remedy}, or name another in the field")
 
 
 _REMEDIES = {WaitReason.WORKLOAD: "create the workload, or change the reference"}
@@ -290,10 +305,10 @@ def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutP
     wait = Wait(
         reason=error.reason,
         message=message,
-        object=f"Rollout {rollout.metadata.name}",
+        object=error.object or f"Rollout {rollout.metadata.name}",
         field=error.field,
         since=None if known is None or known.message != message else known.last_transition_time,
-        remedy=f"{_REMEDIES.get(error.reason, 'change the field')}; until then the Rollout is left as it is",
+        remedy=f"{_REMEDIES.get(error.reason, error.remedy)}; until then the Rollout is left as it is",
     )
     return Plan(status=status if status != old else None, waits=(wait,), requeue_at=now + defaults.INVALID_SPEC_RETRY)
 

@@ -229,7 +229,7 @@ class Applier:
             case PatchObject():
                 await self._patch_object(rollout, action)
             case ScaleWorkload():
-                await _unless_not_found(self._scale_workload(action))
+                await _unless_not_found(self._scale_workload(rollout, action))
             case CreateAnalysisRun():
                 await self._create_run(rollout, ANALYSIS_RUNS, action, AnalysisRun)
             case CreateExperiment():
@@ -305,7 +305,7 @@ class Applier:
         words = err.message if isinstance(err, ApiError) else str(err)
         self._record(rollout, msgspec.structs.replace(failure, message=f"{failure.message}: {words}"))
 
-    async def _scale_workload(self, action: ScaleWorkload) -> None:
+    async def _scale_workload(self, rollout: Rollout, action: ScaleWorkload) -> None:
         """Change the size by get and update: the controller's roles do not grant to patch Deployments.
 
         Raises:
@@ -322,7 +322,10 @@ class Applier:
             }
             changed = merge_patch(workload, changes)
             try:
-                await self._client.update(resource, ref.namespace, ref.name, changed, field_manager=FIELD_MANAGER)
+                answer = await self._client.update(
+                    resource, ref.namespace, ref.name, changed, field_manager=FIELD_MANAGER
+                )
+                self._expect(rollout, resource, answer)
                 return
             except Conflict:
                 if not tries_left:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -26,15 +26,18 @@ from prograde.controller.resources import PODS
 from prograde.controller.routing import FirstListMissing, RoutingObjects
 from prograde.controller.templates import Templates
 from prograde.controller.workers import Result, StateOfTheWorld
+from prograde.controller.workloads import Workloads
 from prograde.core.plan import Event, Plan
 from prograde.core.rollout.duration import finished_attempt
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import differ_in_counts_only
+from prograde.core.rollout.workload import resolve
 from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
 from prograde.kube.errors import Forbidden
-from prograde.kube.resources import Key
+from prograde.kube.informer import Informer
+from prograde.kube.resources import Key, Resource
 from prograde.telemetry.logs import fields
 
 __all__ = ["PassFailed", "RolloutReconciler"]
@@ -78,6 +81,7 @@ class RolloutReconciler:
         metrics: ControllerMetrics,
         objects: RoutingObjects,
         templates: Templates,
+        workloads: Workloads,
         *,
         now: Callable[[], datetime],
         record: Callable[[Rollout, Event], None],
@@ -91,6 +95,7 @@ class RolloutReconciler:
         self._metrics = metrics
         self._objects = objects
         self._templates = templates
+        self._workloads = workloads
         self._now = now
         self._record = record
         self._routers_of = routers_of
@@ -102,7 +107,7 @@ class RolloutReconciler:
     async def reconcile(self, key: NamespacedName) -> Result:
         """Do one pass over the Rollout `key`."""
         loop = asyncio.get_running_loop()
-        if is_behind(self._caches, self._expectations, key, loop.time(), self._objects.informer_of):
+        if is_behind(self._caches, self._expectations, key, loop.time(), self._informer_of):
             log.debug('requeuing "%s" due to stale cache', key, extra=_about(key))
             return Result.after(STALE_CACHE_SECONDS)
         if self._is_unreadable(key):
@@ -150,13 +155,26 @@ class RolloutReconciler:
         if templates is None:
             log.debug("Waiting for the first list of analysis templates", extra=_about(key))
             return None
+        found = self._workloads.find(rollout)
+        if found.is_pending:
+            log.debug("Waiting for the first list of workloads", extra=_about(key))
+            return None
         # Last, because everything above may have taken its time.
         snapshot = snapshot_of(self._caches, key)
         if snapshot is None:
             return None
         return msgspec.structs.replace(
-            snapshot, objects=objects, analysis_templates=templates[0], cluster_analysis_templates=templates[1]
+            snapshot,
+            objects=objects,
+            analysis_templates=templates[0],
+            cluster_analysis_templates=templates[1],
+            workload=found.workload,
+            workload_error=found.error,
         )
+
+    def _informer_of(self, resource: Resource, namespace: str) -> Informer[Any] | None:
+        informer = self._objects.informer_of(resource, namespace)
+        return informer if informer is not None else self._workloads.informer_of(resource)
 
     async def _bring_closer(self, snapshot: RolloutSnapshot) -> Result:
         rollout = snapshot.rollout
@@ -164,7 +182,7 @@ class RolloutReconciler:
             now = self._now()
             plan = plan_rollout(snapshot, now, self._routers_of)
             if plan.wants_pods:
-                snapshot = msgspec.structs.replace(snapshot, pods=await self._list_pods(rollout))
+                snapshot = msgspec.structs.replace(snapshot, pods=await self._list_pods(resolve(snapshot)))
                 continue
             hold_seconds = self._hold_seconds(rollout, plan)
             if hold_seconds > 0:

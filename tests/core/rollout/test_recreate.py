@@ -3,13 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from tests.core.rollout.builders import NOW, World, hash_for, paused_for, pod, replace, replica_set, rollout
 
 from prograde.api import names
 from prograde.api.rollout import CanaryStrategy, RecreateStrategy, RolloutStrategy
 from prograde.core.plan import EvictPod, PatchReplicaSet, WaitReason
 from prograde.core.rollout.planner import plan_rollout
-
-from .builders import NOW, World, hash_for, paused_for, pod, replace, replica_set, rollout
 
 RECREATE = RolloutStrategy(recreate=RecreateStrategy())
 

@@ -158,7 +158,7 @@ def _is_routed_step_complete(context: RolloutContext, draft: Draft) -> bool:
     assert step is not None
     if not routed.is_at_target(context, draft, weights):
         return False
-    if step.set_canary_scale is not None or step.set_weight is None or not context.routers:
+    if step.set_canary_scale is not None or not context.routers or _is_without_pods(context, draft):
         return True
     return weights is not None and weights.canary.weight == step.set_weight and weights.verified is not False
 
@@ -170,7 +170,12 @@ def _are_routes_set(context: RolloutContext, draft: Draft) -> bool:
     """
     if not draft.has_routed:
         return not context.routers
-    return draft.keeps_routes or routed.wanted_counts(context, draft, draft.weights).canary == 0
+    return draft.keeps_routes or _is_without_pods(context, draft)
+
+
+def _is_without_pods(context: RolloutContext, draft: Draft) -> bool:
+    """Tell whether the canary is not meant to have any pods now, so that there is no one to send anything to."""
+    return routed.wanted_counts(context, draft, draft.weights).canary == 0
 
 
 def _complete_step(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:

@@ -204,8 +204,7 @@ def _patches(ref: ObjectRef, obj: JsonObject, desired: JsonObject, events: Itera
 
 def _cannot(ref: ObjectRef, message: str, *, remedy: str, field: str = _FIELD, event: Event | None = None) -> _Part:
     wait = Wait(reason=WaitReason.TRAFFIC_NOT_ROUTED, message=message, object=str(ref), field=field, remedy=remedy)
-    event = event or Event(names.EVENT_TRAFFIC_ROUTING_ERROR, message, names.EVENT_WARNING)
-    return _Part(errors=(message,), events=(event,), waits=(wait,))
+    return _Part(errors=(message,), events=() if event is None else (event,), waits=(wait,))
 
 
 def _not_found(rollout: Rollout, ref: ObjectRef, field: str) -> _Part:
@@ -231,5 +230,4 @@ def _not_installed(rollout: Rollout, kind: ObjectKind) -> Routed:
         field=_FIELD,
         remedy="install Istio, or route the traffic in another way",
     )
-    event = Event(names.EVENT_TRAFFIC_ROUTING_ERROR, message, names.EVENT_WARNING)
-    return Routed(error=message, events=(event,), waits=(wait,))
+    return Routed(error=message, waits=(wait,))

@@ -39,6 +39,7 @@ from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, by_controller, by_service, rollout_of
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.ondemand import InformersOnDemand
+from prograde.controller.questions import CallPlugin, no_plugins
 from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, REPLICA_SETS, ROLLOUTS, SERVICES
 from prograde.controller.rollouts import RolloutReconciler
 from prograde.controller.routing import RoutingObject, RoutingObjects, by_object
@@ -81,6 +82,7 @@ class Controller:
         rng: spreads retries.
         routers_of: knows the traffic routers.
         planned: is told of every plan that was carried out, with the reasons why it waits.
+        call_plugin: calls step plugins.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Controller:
         rng: random.Random,
         routers_of: RoutersOf = routers_of,
         planned: Callable[[Rollout, Plan[RolloutStatus]], None] = lambda rollout, plan: None,
+        call_plugin: CallPlugin = no_plugins,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -146,8 +149,9 @@ class Controller:
             now=now,
             record=self._record,
             routers_of=routers_of,
-            versions=settings.versions,
             planned=planned,
+            call_plugin=call_plugin,
+            settings=settings,
         )
         services = ServiceReconciler(client, self.caches, self._rollout_queue.add)
         destination_rules = DestinationRuleReconciler(client, self.caches.rollouts, objects, self._rollout_queue.add)

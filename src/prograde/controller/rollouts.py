@@ -2,12 +2,12 @@
 
 key ──▶ snapshot from the caches ──▶ plan (pure) ──▶ API calls
              ▲                        │
-             └── pods, failed create ─┘   facts that a plan asked for, or ran into
+             └── answers, failures ───┘   facts that a plan asked for, or ran into
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,23 +16,22 @@ import msgspec
 from prograde.api.meta import NamespacedName, key_of
 from prograde.api.names import EVENT_TRAFFIC_ROUTING_ERROR, EVENT_WARNING, REASON_INVALID_SPEC
 from prograde.api.rollout import Rollout, RolloutStatus
-from prograde.api.selectors import format_selector
-from prograde.api.workloads import Pod
 from prograde.controller.apply import Applied, Applier
 from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, is_behind, snapshot_of
 from prograde.controller.metrics import ControllerMetrics
-from prograde.controller.resources import PODS
+from prograde.controller.questions import CallPlugin, answered
 from prograde.controller.routing import FirstListMissing, RoutingObjects
+from prograde.controller.settings import ControllerSettings
 from prograde.controller.templates import Templates
 from prograde.controller.workers import Result, StateOfTheWorld
 from prograde.controller.workloads import Workloads
 from prograde.core.plan import Event, Plan
+from prograde.core.rollout.context import PlannerSettings
 from prograde.core.rollout.duration import finished_attempt
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import differ_in_counts_only
-from prograde.core.rollout.workload import resolve
 from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
 from prograde.kube.errors import Forbidden
@@ -54,8 +53,8 @@ COUNTS_HELD_SECONDS: Final = 1.0
 """Long enough for most pods of one scaling step to come up, short enough that nobody takes the counts for stuck."""
 
 PLANS_PER_PASS_MAX: Final = 10
-"""A pass plans again when it was given the pods, when a create failed, and for every name of a run that is taken by
-somebody else's."""
+"""A pass plans again for every answer that it was given, when a create failed, and for every name of a run that is
+taken by somebody else's."""
 
 
 class PassFailed(StateOfTheWorld):
@@ -70,7 +69,7 @@ class RolloutReconciler:
         record: takes Kubernetes Events about a Rollout; must not wait or raise.
         routers_of: knows the traffic routers.
         planned: is told of every plan that was carried out; must not wait or raise.
-        versions: see `Applier`.
+        call_plugin: calls step plugins.
     """
 
     def __init__(
@@ -87,7 +86,8 @@ class RolloutReconciler:
         record: Callable[[Rollout, Event], None],
         routers_of: RoutersOf,
         planned: Callable[[Rollout, Plan[RolloutStatus]], None],
-        versions: Mapping[str, str] | None = None,
+        call_plugin: CallPlugin,
+        settings: ControllerSettings,
     ) -> None:
         self._client = client
         self._caches = caches
@@ -100,7 +100,9 @@ class RolloutReconciler:
         self._record = record
         self._routers_of = routers_of
         self._planned = planned
-        self._applier = Applier(client, expectations, record, versions)
+        self._call_plugin = call_plugin
+        self._planner_settings = PlannerSettings(verify_retry=settings.verify_retry_interval)
+        self._applier = Applier(client, expectations, record, settings.versions)
         self._held_since: dict[NamespacedName, float] = {}
         """When, on the loop's clock, a write of mere counts was first put off."""
 
@@ -180,9 +182,9 @@ class RolloutReconciler:
         rollout = snapshot.rollout
         for _ in range(PLANS_PER_PASS_MAX):
             now = self._now()
-            plan = plan_rollout(snapshot, now, self._routers_of)
-            if plan.wants_pods:
-                snapshot = msgspec.structs.replace(snapshot, pods=await self._list_pods(resolve(snapshot)))
+            plan = plan_rollout(snapshot, now, self._routers_of, self._planner_settings)
+            if plan.is_question:
+                snapshot = await answered(self._client, self._call_plugin, snapshot, plan)
                 continue
             hold_seconds = self._hold_seconds(rollout, plan)
             if hold_seconds > 0:
@@ -228,11 +230,6 @@ class RolloutReconciler:
         if last_good is not None:
             self._record(last_good, Event(reason=REASON_INVALID_SPEC, message=failure.message, type=EVENT_WARNING))
         return True
-
-    async def _list_pods(self, rollout: Rollout) -> tuple[Pod, ...]:
-        selector = format_selector(rollout.spec.selector)
-        listing = await self._client.list(PODS, rollout.metadata.namespace, label_selector=selector)
-        return tuple(listing.to(Pod))
 
     def _observe(self, rollout: Rollout, plan: Plan[RolloutStatus], applied: Applied, now: datetime) -> None:
         if plan.status is not None and not applied.is_held_by_budget:

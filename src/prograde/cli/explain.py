@@ -38,7 +38,7 @@ from prograde.cli.flags import connection_flags
 from prograde.cli.framework import CliError, WrongArguments, command, flag
 from prograde.cli.get import wants_colour
 from prograde.cli.observe import not_found
-from prograde.cli.relatives import Relatives, decide, last_change, read_relatives, snapshot_for
+from prograde.cli.relatives import Relatives, decide, last_change, read_relatives, read_scene
 from prograde.controller.resources import ROLLOUTS
 from prograde.controller.settings import DEFAULT_NAMESPACE, LEASE_NAME
 from prograde.kube.client import Client
@@ -212,12 +212,13 @@ async def _examine_one(client: Client, body: bytes, relatives: Relatives, now: d
         return unreadable(
             rollout.metadata.name, rollout.metadata.namespace, first.path, f"{first.path}: {first.message}", around
         )
-    snapshot = await snapshot_for(client, rollout, relatives)
+    scene = await read_scene(client, body, relatives)
+    snapshot = scene.snapshot()
     is_at_zero = rollout.spec.replicas == 0
     around = Surroundings(
         rollout=body,
         controller=sign,
-        changed_at=last_change(body, snapshot, relatives),
+        changed_at=last_change(scene, snapshot),
         budgets=await _helpful(client, BUDGETS, relatives.namespace, Budget) if rollout.spec.restart_at else (),
         autoscalers=await _helpful(client, AUTOSCALERS, relatives.namespace, Autoscaler) if is_at_zero else (),
     )

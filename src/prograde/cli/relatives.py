@@ -26,7 +26,16 @@ from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.selectors import format_selector, selector_matches
 from prograde.api.workloadref import UnresolvedWorkload, Workload, workload_resource, workload_type
 from prograde.api.workloads import Pod, ReplicaSet, Service
-from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS, SERVICES
+from prograde.controller.resources import (
+    ANALYSIS_RUNS,
+    ANALYSIS_TEMPLATES,
+    CLUSTER_ANALYSIS_TEMPLATES,
+    EXPERIMENTS,
+    PODS,
+    REPLICA_SETS,
+    SERVICES,
+    resource_of,
+)
 from prograde.core.objects import JsonObject, ObjectKind, ObjectRef, Objects
 from prograde.core.plan import Plan
 from prograde.core.rollout.planner import plan_rollout
@@ -36,20 +45,9 @@ from prograde.kube.errors import Forbidden, NotFound
 from prograde.kube.resources import Resource
 from prograde.traffic.registry import routers_of
 
-__all__ = ["Relatives", "decide", "last_change", "read_relatives", "snapshot_for"]
+__all__ = ["Relatives", "Scene", "decide", "last_change", "read_relatives", "read_scene"]
 
 T = TypeVar("T", ReplicaSet, Service, Pod, AnalysisRun, Experiment, AnalysisTemplate, ClusterAnalysisTemplate)
-
-ANALYSIS_TEMPLATES: Final = Resource(
-    group=names.GROUP, version=names.VERSION, plural="analysistemplates", kind=names.ANALYSIS_TEMPLATE
-)
-CLUSTER_ANALYSIS_TEMPLATES: Final = Resource(
-    group=names.GROUP,
-    version=names.VERSION,
-    plural="clusteranalysistemplates",
-    kind=names.CLUSTER_ANALYSIS_TEMPLATE,
-    namespaced=False,
-)
 
 QUESTIONS_MAX: Final = 4
 """A plan asks for runs, and for plugins, at most twice each; more is a bug."""
@@ -59,15 +57,54 @@ class Relatives(msgspec.Struct, frozen=True, kw_only=True):
     """The lists of one namespace that decisions about its Rollouts read, by resource, in the server's words."""
 
     namespace: str
-    lists: Mapping[Resource, Listing]
+    lists: Mapping[Resource, tuple[bytes, ...]]
 
     def of(self, resource: Resource, kind: type[T]) -> list[T]:
         """Return the objects of a resource; none for one that could not be read.
 
         A field of the wrong type is left out: one broken object must not hide what is true of the others.
         """
-        listing = self.lists.get(resource)
-        return [] if listing is None else [codec.decode(item, kind) for item in listing.items]
+        return [codec.decode(item, kind) for item in self.lists.get(resource, ())]
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """A Rollout with everything that decisions about it look at, each object as the server sent it."""
+
+    rollout: bytes
+    relatives: Relatives
+    objects: Objects = Objects()
+    """What its routers ask for."""
+    workload: bytes | None = None
+    """What its workloadRef names; None when it does not exist, or none is named."""
+    workload_resource: Resource | None = None
+
+    def snapshot(self) -> RolloutSnapshot:
+        """Return the typed view of all of it, as a decision takes it.
+
+        The pods are those that the selector selects, None when they may not be read.
+        """
+        rollout, relatives = codec.decode(self.rollout, Rollout), self.relatives
+        uid, reference = rollout.metadata.uid, rollout.spec.workload_ref
+        workload: Workload | None = None
+        if reference is not None and self.workload is not None:
+            workload = codec.decode(self.workload, workload_type(reference))
+        return RolloutSnapshot(
+            rollout=rollout,
+            replica_sets=tuple(
+                each
+                for each in relatives.of(REPLICA_SETS, ReplicaSet)
+                if names.POD_TEMPLATE_HASH_LABEL in each.metadata.labels
+                and (controller_of(each) is None or is_controlled_by(each, uid))
+            ),
+            services=_by_name(relatives.of(SERVICES, Service)),
+            pods=_pods(rollout, workload, relatives),
+            analysis_runs=_controlled(relatives.of(ANALYSIS_RUNS, AnalysisRun), uid),
+            experiments=_controlled(relatives.of(EXPERIMENTS, Experiment), uid),
+            analysis_templates=_by_name(relatives.of(ANALYSIS_TEMPLATES, AnalysisTemplate)),
+            cluster_analysis_templates=_by_name(relatives.of(CLUSTER_ANALYSIS_TEMPLATES, ClusterAnalysisTemplate)),
+            objects=self.objects,
+            workload=workload,
+        )
 
 
 async def read_relatives(client: Client, namespace: str) -> Relatives:
@@ -84,7 +121,27 @@ async def read_relatives(client: Client, namespace: str) -> Relatives:
         *(_listed(client, resource, namespace if resource.namespaced else "") for resource in helpful),
     )
     found = {resource: each for resource, each in zip((*needed, *helpful), answers, strict=True) if each is not None}
-    return Relatives(namespace=namespace, lists=found)
+    return Relatives(namespace=namespace, lists={key: tuple(listing.items) for key, listing in found.items()})
+
+
+async def _listed(client: Client, resource: Resource, namespace: str) -> Listing | None:
+    """Return the list; None when it may not be read or the server does not know the kind."""
+    try:
+        return await client.list(resource, namespace)
+    except (Forbidden, NotFound):
+        return None
+
+
+async def read_scene(client: Client, rollout: bytes, relatives: Relatives) -> Scene:
+    """Read what the routers and the workload reference of a Rollout name.
+
+    Raises:
+        ApiError: an object that decides may not be read.
+    """
+    typed = codec.decode(rollout, Rollout)
+    resource = _workload_resource(typed)
+    objects, workload = await asyncio.gather(_objects(client, typed), _workload(client, typed, resource))
+    return Scene(rollout=rollout, relatives=relatives, objects=objects, workload=workload, workload_resource=resource)
 
 
 def decide(snapshot: RolloutSnapshot, now: datetime) -> Plan[RolloutStatus]:
@@ -100,43 +157,6 @@ def decide(snapshot: RolloutSnapshot, now: datetime) -> Plan[RolloutStatus]:
         else:
             return plan
     raise AssertionError(f"Rollout {key_of(snapshot.rollout)}: still no plan after {QUESTIONS_MAX} questions")
-
-
-async def _listed(client: Client, resource: Resource, namespace: str) -> Listing | None:
-    """Return the list; None when it may not be read or the server does not know the kind."""
-    try:
-        return await client.list(resource, namespace)
-    except (Forbidden, NotFound):
-        return None
-
-
-async def snapshot_for(client: Client, rollout: Rollout, relatives: Relatives) -> RolloutSnapshot:
-    """Return everything that a decision about `rollout` may look at; reads what its routers and its workload need.
-
-    The pods are those that the Rollout's ReplicaSets own, None when they may not be read.
-
-    Raises:
-        ApiError: an object that decides may not be read.
-    """
-    uid = rollout.metadata.uid
-    objects, workload = await asyncio.gather(_objects(client, rollout), _workload(client, rollout))
-    return RolloutSnapshot(
-        rollout=rollout,
-        replica_sets=tuple(
-            each
-            for each in relatives.of(REPLICA_SETS, ReplicaSet)
-            if names.POD_TEMPLATE_HASH_LABEL in each.metadata.labels
-            and (controller_of(each) is None or is_controlled_by(each, uid))
-        ),
-        services={each.metadata.name: each for each in relatives.of(SERVICES, Service)},
-        pods=_pods(rollout, workload, relatives),
-        analysis_runs=_controlled(relatives.of(ANALYSIS_RUNS, AnalysisRun), uid),
-        experiments=_controlled(relatives.of(EXPERIMENTS, Experiment), uid),
-        analysis_templates=_by_name(relatives.of(ANALYSIS_TEMPLATES, AnalysisTemplate)),
-        cluster_analysis_templates=_by_name(relatives.of(CLUSTER_ANALYSIS_TEMPLATES, ClusterAnalysisTemplate)),
-        objects=objects,
-        workload=workload,
-    )
 
 
 def _controlled(found: Iterable[T], uid: str) -> tuple[T, ...]:
@@ -194,22 +214,28 @@ async def _selected(client: Client, kind: ObjectKind, namespace: str, selector: 
 
 
 def _resource(kind: ObjectKind) -> Resource:
-    return Resource(group=kind.group, version=kind.version, plural=kind.plural, kind=kind.kind)
+    return resource_of(kind, {})
 
 
-async def _workload(client: Client, rollout: Rollout) -> Workload | None:
+def _workload_resource(rollout: Rollout) -> Resource | None:
+    """Return where the referenced workload is found; None without a reference, or with one that cannot be followed."""
     reference = rollout.spec.workload_ref
     if reference is None:
         return None
     try:
         group, plural = workload_resource(reference)
-        kind = workload_type(reference)
     except UnresolvedWorkload:
         return None  # the plan says so
     version = reference.api_version.rpartition("/")[2]
-    resource = Resource(group=group, version=version, plural=plural, kind=reference.kind)
+    return Resource(group=group, version=version, plural=plural, kind=reference.kind)
+
+
+async def _workload(client: Client, rollout: Rollout, resource: Resource | None) -> bytes | None:
+    reference = rollout.spec.workload_ref
+    if resource is None or reference is None:
+        return None
     try:
-        return (await client.get(resource, rollout.metadata.namespace, reference.name)).to(kind)
+        return (await client.get(resource, rollout.metadata.namespace, reference.name)).body
     except NotFound:
         return None
 
@@ -232,11 +258,8 @@ class _Dated(msgspec.Struct, frozen=True):
     metadata: _Metadata = _Metadata()
 
 
-def last_change(rollout: bytes, snapshot: RolloutSnapshot, relatives: Relatives) -> datetime | None:
-    """Return when the Rollout or one of its relatives was last written to; None if the server does not tell.
-
-    `rollout` is the object as the server sent it.
-    """
+def last_change(scene: Scene, snapshot: RolloutSnapshot) -> datetime | None:
+    """Return when the Rollout or one of its relatives was last written to; None if the server does not tell."""
     relations: tuple[Iterable[Object], ...] = (
         snapshot.replica_sets,
         snapshot.services.values(),
@@ -245,9 +268,9 @@ def last_change(rollout: bytes, snapshot: RolloutSnapshot, relatives: Relatives)
         snapshot.experiments,
     )
     uids = {each.metadata.uid for relation in relations for each in relation}
-    times = _times(msgspec.json.decode(rollout, type=_Dated).metadata)
-    for listing in relatives.lists.values():
-        for item in listing.items:
+    times = _times(msgspec.json.decode(scene.rollout, type=_Dated).metadata)
+    for items in scene.relatives.lists.values():
+        for item in items:
             metadata = msgspec.json.decode(item, type=_Dated).metadata
             if metadata.uid in uids:
                 times += _times(metadata)

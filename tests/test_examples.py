@@ -39,7 +39,7 @@ def template_of(name: str) -> dict[str, Any]:
 
 
 def test_there_are_examples_for_what_the_readme_tells_to_try() -> None:
-    assert FILES == ["bluegreen.yaml", "canary-broken.yaml", "canary-guarded.yaml", "canary.yaml"]
+    assert FILES == ["bluegreen.yaml", "canary-broken.yaml", "canary-guarded.yaml", "canary.yaml", "recreate.yaml"]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -23,10 +23,11 @@ def open_watch(sandbox: Sandbox, **options: Any) -> Watch:
     return Watch(sandbox._store, kind, ListOptions(**options), JsonEvents(kind), default_timeout_seconds=60)
 
 
-async def test_a_quiet_watch_gets_bookmarks_and_a_busy_one_does_not_need_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_module, "BOOKMARK_SECONDS", 0.02)
+async def test_a_quiet_watch_gets_bookmarks_and_a_busy_one_does_not_need_them() -> None:
     sandbox = Sandbox(controllers=False)
-    chunks = open_watch(sandbox, revision=sandbox.revision, allows_bookmarks=True).chunks()
+    kind, options = sandbox.kind(MAPS), ListOptions(revision=sandbox.revision, allows_bookmarks=True)
+    watch = Watch(sandbox._store, kind, options, JsonEvents(kind), default_timeout_seconds=60, bookmark_seconds=0.02)
+    chunks = watch.chunks()
 
     first = json.loads(await anext(chunks))
     assert (first["type"], first["object"]["metadata"]["resourceVersion"]) == ("BOOKMARK", str(sandbox.revision))

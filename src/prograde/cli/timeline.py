@@ -1,8 +1,8 @@
 """A simulated release as a table for people: when, how far, how much traffic, which pods, and what happened.
 
-    TIME     STEP  TRAFFIC TO NEW     OLD    NEW   WHAT HAPPENS
-      0s  ◌   0/8  ░░░░░░░░░░   0%    5/5    0/1   released: web=example.com/shop:2
-                                                   … revision 2 has 0 of 1 pod available
+      TIME     STEP  TRAFFIC TO NEW     OLD    NEW  WHAT HAPPENS
+        0s  ◌   0/8  ░░░░░░░░░░    0%    5/5    0/1  ▸ released: web=example.com/shop:2
+                                                     … revision 2 has 0 of 1 pod available
 
 Pods are "available/wanted". A line is 100 columns wide at most; colour only wraps words and never changes them.
 """
@@ -22,7 +22,7 @@ WIDTH: Final = 100
 
 BAR_CELLS: Final = 10
 
-_GUTTER: Final = 51
+_GUTTER: Final = 53
 """Where the text of a line begins."""
 
 _ICONS: Final = {PHASE_HEALTHY: "✔", PHASE_DEGRADED: "✖", PHASE_PAUSED: "॥", PHASE_PROGRESSING: "◌"}
@@ -43,8 +43,6 @@ _BAD: Final = frozenset(
 _QUIET: Final = frozenset({"RolloutPaused", "RolloutResumed"})
 """What the reason for waiting says better."""
 
-_DAY, _HOUR, _MINUTE = 86400, 3600, 60
-
 
 def timeline_text(timeline: Timeline, *, colour: bool) -> str:
     """Return what is printed about a release, ending in a newline."""
@@ -55,22 +53,13 @@ def timeline_text(timeline: Timeline, *, colour: bool) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time in its two most significant units: ``42s``, ``3m20s``, ``1h05m``, ``2d00h``.
-
-    A unit that is exact stands alone: ``10m``, ``2h``, ``2d``.
-    """
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole}s"
-    for big, big_name, small, small_name in (
-        (_DAY, "d", _HOUR, "h"),
-        (_HOUR, "h", _MINUTE, "m"),
-        (_MINUTE, "m", 1, "s"),
-    ):
-        if whole >= big:
-            rest = whole % big // small
-            return f"{whole // big}{big_name}" + (f"{rest:02d}{small_name}" if rest else "")
-    raise AssertionError(f"{seconds} s is a minute or longer")
+    """Return a length of time to the second, without units that are zero: ``42s``, ``3m20s``, ``2d3s``."""
+    rest = round(seconds)
+    text = ""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
 
 
 # --- the parts --------------------------------------------------------------------------------------------------
@@ -88,7 +77,7 @@ def _header(timeline: Timeline, paint: "_Paint") -> Iterator[str]:
 
 
 def _table(timeline: Timeline, paint: "_Paint") -> Iterator[str]:
-    yield paint.dim("    TIME     STEP  TRAFFIC TO NEW      OLD    NEW   WHAT HAPPENS")
+    yield paint.dim("      TIME     STEP  TRAFFIC TO NEW     OLD    NEW  WHAT HAPPENS")
     revisions = {each.hash_: each.revision for moment in timeline.moments for each in moment.versions}
     for moment in timeline.moments:
         texts = list(_texts(moment, timeline, revisions, paint))
@@ -103,8 +92,8 @@ def _left(moment: Moment, paint: "_Paint") -> str:
     old = [each for each in moment.versions if not each.is_new]
     new = [each for each in moment.versions if each.is_new]
     return (
-        f"{span(moment.seconds):>8}  {icon} {step:>5}  {_bar(moment.traffic_percent, paint)} "
-        f"{moment.traffic_percent:>4.0f}%  {_pods(old):>6} {_pods(new):>6}   "
+        f"{span(moment.seconds):>10}  {icon} {step:>5}  {_bar(moment.traffic_percent, paint)} "
+        f"{moment.traffic_percent:>4.0f}%  {_pods(old):>6} {_pods(new):>6}  "
     )
 
 

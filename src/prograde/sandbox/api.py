@@ -30,7 +30,7 @@ from prograde.sandbox.paths import ResourcePath, parse_path
 from prograde.sandbox.store import Entry
 from prograde.sandbox.tables import IncludeObject, partial_object, table_bytes
 from prograde.sandbox.verbs import Verbs, Written
-from prograde.sandbox.watch import EventForm, JsonEvents, MetadataEvents, TableEvents, Watch
+from prograde.sandbox.watch import BOOKMARK_SECONDS, EventForm, JsonEvents, MetadataEvents, TableEvents, Watch
 
 __all__ = ["ApiServer", "Stream", "not_found_page", "status_response"]
 
@@ -73,6 +73,8 @@ class ApiServer:
 
     def __init__(self, verbs: Verbs, documents: Documents, authenticator: Authenticator) -> None:
         self.verbs = verbs
+        self.bookmark_seconds = BOOKMARK_SECONDS
+        """How often a silent watch says how far it has come."""
         self.logs: PodLogs | None = None
         """Set by whoever runs a kubelet."""
         self._store = verbs.store
@@ -256,7 +258,9 @@ class ApiServer:
         # Spread by counting, not by chance: the seeded generator must not depend on how many watches there were.
         span = WATCH_SECONDS_MAX - WATCH_SECONDS_MIN
         seconds = WATCH_SECONDS_MIN + self._request_count * 137 % span
-        watch = Watch(self._store, kind, options, form, default_timeout_seconds=seconds)
+        watch = Watch(
+            self._store, kind, options, form, default_timeout_seconds=seconds, bookmark_seconds=self.bookmark_seconds
+        )
         return Stream(self._registered(watch), dict(_JSON_HEADERS), watch.stop)
 
     async def _registered(self, watch: Watch) -> AsyncIterator[bytes]:

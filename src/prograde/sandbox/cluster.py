@@ -53,6 +53,9 @@ from prograde.sandbox.verbs import ManagedFieldsMode, PatchType, Verbs, WriteOpt
 
 __all__ = ["Sandbox"]
 
+LEAN_BOOKMARK_SECONDS = 3600.0
+"""Longer than any watch lasts: then the bookmark at the end of each is the only one."""
+
 PODS: Resource = ("", "pods")
 MANAGER = "prograde-sandbox"
 """The field manager of writes made through a `Sandbox` object itself."""
@@ -91,8 +94,8 @@ class Sandbox:
             crds: CustomResourceDefinitions to serve, shared and not copied; None for Prograde's own five.
             managed_fields: whether writes are credited to their managers; off is twice as fast.
             controllers: whether ReplicaSets make pods and so on; without, objects just lie there.
-            is_lean: whether to leave out what only an onlooker sees: endpoints, the events of pods, and the check that
-                the cluster's own controllers update objects as their schemas want it. Twice as fast.
+            is_lean: whether to leave out what only an onlooker sees: endpoints, the events of pods, most bookmarks, and
+                the check that the cluster's own controllers update objects as their schemas want it. Twice as fast.
             nodes: how many simulated nodes there are.
             token: what clients over HTTPS must present; empty for a random one.
             users: further tokens and whom they stand for.
@@ -135,6 +138,8 @@ class Sandbox:
             has_aggregated_discovery=has_aggregated_discovery,
         )
         self.api = ApiServer(self._verbs, self.documents, self.authenticator)
+        if is_lean:
+            self.api.bookmark_seconds = LEAN_BOOKMARK_SECONDS
         self.faults = Faults(random.Random(seed_number + 1), self._store)
         if contents is None:
             seed(self._verbs)

@@ -120,7 +120,14 @@ class Watch:
     """One watch, from its request to its end. Iterate `chunks` once; `stop` ends it cleanly from the server's side."""
 
     def __init__(
-        self, store: Store, kind: Kind, options: ListOptions, form: EventForm, *, default_timeout_seconds: float
+        self,
+        store: Store,
+        kind: Kind,
+        options: ListOptions,
+        form: EventForm,
+        *,
+        default_timeout_seconds: float,
+        bookmark_seconds: float = BOOKMARK_SECONDS,
     ) -> None:
         """Take the snapshot and the place in history where this watch starts: nothing after this moment is lost."""
         self._bucket = store.bucket(kind.storage_key)
@@ -129,6 +136,7 @@ class Watch:
         self._form = form
         self._allows_bookmarks = options.allows_bookmarks
         self._timeout_seconds = options.timeout_seconds or default_timeout_seconds
+        self._bookmark_seconds = bookmark_seconds
         self._wake = asyncio.Event()
         self._is_stopped = False
         self._initial: list[Entry] = []
@@ -172,7 +180,7 @@ class Watch:
     async def _live(self) -> AsyncIterator[bytes]:
         now = asyncio.get_running_loop().time
         deadline = now() + self._timeout_seconds
-        bookmark_at = now() + BOOKMARK_SECONDS
+        bookmark_at = now() + self._bookmark_seconds
         while True:
             self._wake.clear()
             try:
@@ -182,12 +190,12 @@ class Watch:
             lines = b"".join(line for change in changes for line in self._lines(change))
             if lines:
                 yield lines
-                bookmark_at = now() + BOOKMARK_SECONDS
+                bookmark_at = now() + self._bookmark_seconds
                 continue
             is_over = self._is_stopped or self._bucket.is_dropped or now() >= deadline
             if self._allows_bookmarks and (is_over or now() >= bookmark_at):
                 yield self._bookmark(self._store.revision)
-                bookmark_at = now() + BOOKMARK_SECONDS
+                bookmark_at = now() + self._bookmark_seconds
             if is_over:
                 return
             try:

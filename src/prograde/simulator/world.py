@@ -19,11 +19,13 @@ from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.settings import ControllerSettings
 from prograde.core.plan import Plan
 from prograde.core.rollout.status import phase_and_message
+from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder
 from prograde.kube.transport import Transport
 from prograde.sandbox.cluster import Sandbox
 from prograde.simulator.loop import wall_clock
+from prograde.traffic.registry import routers_of
 
 __all__ = ["World", "world"]
 
@@ -37,12 +39,14 @@ class World:
         settings: ControllerSettings,
         wrap: Callable[[Transport], Transport],
         planned: Callable[[Rollout, Plan[RolloutStatus]], None],
+        routers_of: RoutersOf,
     ) -> None:
         self.sandbox = sandbox
         self.metrics = ControllerMetrics()
         self._settings = settings
         self._wrap = wrap
         self._planned = planned
+        self._routers_of = routers_of
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._rival: asyncio.Task[None] | None = None
@@ -95,7 +99,14 @@ class World:
         client = Client(transport, qps=0, observer=self.metrics.observe_request, rng=rng)
         recorder = EventRecorder(client, component=EVENT_SOURCE_COMPONENT, now=wall_clock, rng=rng)
         controller = Controller(
-            client, self._settings, self.metrics, recorder, now=wall_clock, rng=rng, planned=self._planned
+            client,
+            self._settings,
+            self.metrics,
+            recorder,
+            now=wall_clock,
+            rng=rng,
+            routers_of=self._routers_of,
+            planned=self._planned,
         )
         await controller.run(stop)
 
@@ -169,6 +180,7 @@ async def world(
     settings: ControllerSettings | None = None,
     wrap: Callable[[Transport], Transport] = lambda transport: transport,
     planned: Callable[[Rollout, Plan[RolloutStatus]], None] = lambda rollout, plan: None,
+    routers_of: RoutersOf = routers_of,
     seed: int = 7,
     sandbox: Sandbox | None = None,
 ) -> AsyncIterator[World]:
@@ -178,12 +190,13 @@ async def world(
         profile: how fast pods start.
         wrap: puts something between controller and cluster, for example faults.
         planned: is told of every plan that a controller has carried out.
+        routers_of: knows the traffic routers.
         seed: of everything random in the cluster.
         sandbox: a cluster made elsewhere, on `wall_clock`; `profile` and `seed` mean nothing then.
     """
     if sandbox is None:
         sandbox = Sandbox(now=wall_clock, seed_number=seed, profile=profile)
-    made = World(sandbox, settings or ControllerSettings(), wrap, planned)
+    made = World(sandbox, settings or ControllerSettings(), wrap, planned, routers_of)
     async with sandbox.running():
         made.start_controller()
         try:

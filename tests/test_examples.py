@@ -7,12 +7,14 @@ import pytest
 
 from prograde.api import codec, crd
 from prograde.api.manifests import Document, check_fields, decode_document, load_documents
+from prograde.api.meta import NamespacedName
 from prograde.api.rollout import Rollout
 from prograde.api.validation import References, validate_references, validate_rollout
 from prograde.api.workloads import Service
 from prograde.core.rollout.unsupported import unsupported_field
 from prograde.sandbox.cluster import Sandbox
 from prograde.sandbox.schema import Schema
+from prograde.simulator.scenery import definitions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
@@ -39,7 +41,14 @@ def template_of(name: str) -> dict[str, Any]:
 
 
 def test_there_are_examples_for_what_the_readme_tells_to_try() -> None:
-    assert FILES == ["bluegreen.yaml", "canary-broken.yaml", "canary-guarded.yaml", "canary.yaml", "recreate.yaml"]
+    assert FILES == [
+        "bluegreen.yaml",
+        "canary-broken.yaml",
+        "canary-guarded.yaml",
+        "canary-istio.yaml",
+        "canary.yaml",
+        "recreate.yaml",
+    ]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -62,7 +71,7 @@ def test_the_schema_accepts_a_rollout_removes_nothing_and_adds_nothing(name: str
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_cluster_accepts_an_example_and_a_second_time_changes_nothing(name: str) -> None:
-    cluster = Sandbox(controllers=False)
+    cluster = Sandbox(controllers=False, crds=definitions())
     text = (EXAMPLES / name).read_bytes()
     cluster.apply(text)
     revision = cluster.revision
@@ -77,7 +86,13 @@ def test_the_controller_finds_no_fault_with_a_rollout_and_its_services(name: str
         decode_document(document, Service)[0] for document in documents_of(name) if document.value["kind"] == "Service"
     ]
     assert validate_rollout(rollout) == []
-    references = References(services={service.metadata.name: service for service in services})
+    references = References(
+        services={service.metadata.name: service for service in services},
+        virtual_services={
+            NamespacedName(rollout.metadata.namespace, value["metadata"]["name"]): value
+            for value in values_of(name, "VirtualService")
+        },
+    )
     assert validate_references(rollout, references) == []
 
 

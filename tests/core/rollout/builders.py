@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from prograde.api import names
-from prograde.api.analysis import AnalysisRun
+from prograde.api.analysis import AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate
 from prograde.api.experiment import Experiment
 from prograde.api.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, find_condition
 from prograde.api.podtemplate import pod_template_hash
@@ -43,6 +43,8 @@ from prograde.core.objects import ObjectRef, Objects
 from prograde.core.plan import (
     Action,
     AdoptReplicaSet,
+    CreateAnalysisRun,
+    CreateExperiment,
     CreateObject,
     CreateReplicaSet,
     DeleteAnalysisRun,
@@ -57,6 +59,7 @@ from prograde.core.plan import (
     PatchRollout,
     PatchService,
     Plan,
+    PluginCall,
     ReleaseReplicaSet,
     ScaleWorkload,
     TerminateAnalysisRun,
@@ -64,7 +67,7 @@ from prograde.core.plan import (
 )
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.replicasets import hash_of, revision_of, size_of
-from prograde.core.rollout.snapshot import CreateFailure, RolloutSnapshot
+from prograde.core.rollout.snapshot import CreateFailure, PluginAnswer, RolloutSnapshot
 from prograde.core.rollout.status import status_patch
 from prograde.core.routing import RoutersOf, no_routers
 
@@ -279,6 +282,7 @@ class Conflict(Exception):
 
 
 T = TypeVar("T", Rollout, ReplicaSet, Service)
+Run = TypeVar("Run", AnalysisRun, Experiment)
 
 
 class World:
@@ -301,6 +305,13 @@ class World:
         self.create_failure: CreateFailure | None = None
         self.objects: dict[ObjectRef, JsonObject] = {}
         """Whatever routers read and write."""
+        self.templates: dict[str, AnalysisTemplate] = {}
+        self.cluster_templates: dict[str, ClusterAnalysisTemplate] = {}
+        self.taken: list[AnalysisRun | Experiment] = []
+        """What the API server has under names that the caches do not know yet."""
+        self.plugin: Callable[[PluginCall], PluginAnswer] | None = None
+        """Answers the calls of step plugins; the calls themselves are in `plugin_calls`."""
+        self.plugin_calls: list[PluginCall] = []
         self.routers_of: RoutersOf = no_routers
         self.after_write: Callable[[Action], None] = lambda action: None
         """Looks at the world after every single write of a plan."""
@@ -365,10 +376,32 @@ class World:
             workload=self.workload,
             create_failure=self.create_failure,
             objects=Objects(found=dict(self.objects)),
+            analysis_templates=dict(self.templates),
+            cluster_analysis_templates=dict(self.cluster_templates),
         )
 
     def plan(self) -> Plan[RolloutStatus]:
-        return plan_rollout(self.snapshot(), self.now, self.routers_of)
+        """Plan, with answers to whatever the plan asks: runs that are missing do not exist, plugins are called."""
+        snapshot = self.snapshot()
+        for _ in range(10):
+            plan = plan_rollout(snapshot, self.now, self.routers_of)
+            if plan.wants_runs:
+                snapshot = replace(snapshot, looked_up=snapshot.looked_up | set(plan.wants_runs))
+            elif plan.wants_plugin_calls:
+                assert self.plugin is not None, "no plugin was to be called"
+                self.plugin_calls += plan.wants_plugin_calls
+                answers = tuple(map(self.plugin, plan.wants_plugin_calls))
+                snapshot = replace(snapshot, plugin_answers=snapshot.plugin_answers + answers)
+            elif holders := self._holders(plan):
+                snapshot = replace(snapshot, taken=snapshot.taken + holders)
+            else:
+                return plan
+        raise AssertionError("no plan after ten answers")
+
+    def _holders(self, plan: Plan[RolloutStatus]) -> tuple[AnalysisRun | Experiment, ...]:
+        """Return what holds the names that the plan wants to create."""
+        wanted = {each.name for each in plan.actions if isinstance(each, CreateAnalysisRun | CreateExperiment)}
+        return tuple(each for each in self.taken if each.metadata.name in wanted)
 
     def step(self) -> Plan[RolloutStatus]:
         """Plan once and carry the plan out."""
@@ -491,6 +524,10 @@ class World:
                 self.pods = [
                     self._patch_pod(each, action) if each.metadata.name == action.name else each for each in self.pods
                 ]
+            case CreateAnalysisRun():
+                self.analysis_runs.append(self._created(action.manifest, AnalysisRun))
+            case CreateExperiment():
+                self.experiments.append(self._created(action.manifest, Experiment))
             case TerminateAnalysisRun():
                 self.analysis_runs = [
                     replace(each, spec=replace(each.spec, terminate=True))
@@ -541,6 +578,22 @@ class World:
         owners = old.metadata.owner_references + added
         self.replica_sets[action.name] = replace(old, metadata=replace(old.metadata, owner_references=owners))
 
+    def _created(self, manifest: JsonObject, kind: type[Run]) -> Run:
+        """Return a run as the API server would store it."""
+        self.tick()
+        created = msgspec.json.decode(msgspec.json.encode(manifest), type=kind)
+        name = created.metadata.name
+        known = [*self.analysis_runs, *self.experiments, *self.taken]
+        assert not any(isinstance(each, kind) and each.metadata.name == name for each in known), f"{name} exists"
+        metadata = replace(
+            created.metadata,
+            uid=f"uid-of-{name}",
+            resource_version=self._next(),
+            generation=1,
+            creation_timestamp=self.now.replace(microsecond=0),
+        )
+        return replace(created, metadata=metadata)
+
     def _create(self, manifest: JsonObject) -> None:
         self.tick()
         created = msgspec.json.decode(msgspec.json.encode(manifest), type=ReplicaSet)
@@ -571,13 +624,6 @@ class World:
     def _patch_pod(target: Pod, action: PatchPodMetadata) -> Pod:
         merged = merged_into(msgspec.json.decode(msgspec.json.encode(target)), action.merge_patch())
         return msgspec.json.decode(msgspec.json.encode(merged), type=Pod)
-
-
-Run = TypeVar("Run", AnalysisRun, Experiment)
-
-
-def _terminated(run: Run, name: str) -> Run:
-    return replace(run, spec=replace(run.spec, terminate=True)) if run.metadata.name == name else run
 
 
 def merged_into(value: Any, patch: Any) -> Any:

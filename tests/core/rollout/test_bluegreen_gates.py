@@ -60,7 +60,7 @@ def gates(
         step_hash="",
         replica_sets=replica_sets,
         new=new,
-        stable=stable,
+        stable=stable if owner.status.stable_rs else None,
     )
     return BlueGreenGates(context=context, strategy=blue_green, selected_hash=selected)
 
@@ -135,7 +135,8 @@ def test_a_complete_preview_is_ready_but_not_saturated():
     ("options", "expected"),
     [
         pytest.param({}, False, id="an ordinary update"),
-        pytest.param({"selected": ""}, True, id="nothing else gets the traffic"),
+        pytest.param({"selected": "", "status": {"stable_rs": ""}}, True, id="nothing else could get the traffic"),
+        pytest.param({"selected": ""}, False, id="the active Service has lost its hash"),
         pytest.param({"selected": V2}, True, id="it gets the traffic already"),
         pytest.param({"status": {"promote_full": True}}, True, id="somebody wants it in full"),
         pytest.param({"status": {"stable_rs": V2}}, True, id="it is stable"),

@@ -1,7 +1,7 @@
 """Blue-green: two full sizes of pods and one switch.
 
-    created (0 pods) ─▶ preview selects it ─▶ preview size, ready ─▶ pause ─▶ whole size, saturated
-        ─▶ active switches ─▶ stable ─▶ the revision before keeps its pods for a delay, then goes to 0
+    created (0 pods) ─▶ preview selects it ─▶ preview size, ready ─▶ analysis ─▶ pause ─▶ whole size, saturated
+        ─▶ active switches ─▶ analysis ─▶ stable ─▶ the revision before keeps its pods for a delay, then goes to 0
 
 `decide` is one full pass, top to bottom. When only the wanted number of pods has changed, `scale_only` runs instead:
 sizes follow at once, everything else waits for the next full pass.
@@ -12,6 +12,7 @@ What must hold at every instant, and how the code sees to it:
   exception that saves traffic: the stable revision gets it back as soon as it has any available pod, however badly the
   new one does.
 * The stable ReplicaSet has the whole size in every state, so that going back is one write.
+* An active Service that has lost its hash gets it back, so that it does not select two versions at once.
 * No ReplicaSet that the active or preview Service selects, or that the status remembers, is taken out of service. An
   aborted revision keeps its pods as long as the active Service selects it.
 
@@ -28,7 +29,7 @@ from prograde.api.scalars import format_time
 from prograde.api.selectors import format_selector
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.plan import Wait, WaitReason
-from prograde.core.rollout import metadata, restart, revisions, runs
+from prograde.core.rollout import analysis, metadata, restart, revisions, runs
 from prograde.core.rollout.bluegreen_gates import BlueGreenGates
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.deadlines import hold_after_abort, retire
@@ -48,12 +49,16 @@ from prograde.core.rollout.status import base_status, reset_status
 __all__ = ["decide", "scale_only"]
 
 
-def decide(context: RolloutContext, draft: Draft) -> RolloutStatus:
-    """Decide one full pass; return the status with the strategy's part done."""
+def decide(context: RolloutContext, draft: Draft) -> RolloutStatus | None:
+    """Decide one full pass; return the status with the strategy's part done, None when it must not be written."""
     gates = _gates(context, draft)
     _point_preview_to_new(context, draft, gates)
     if not context.is_template_changed:
         restart.restart_pods(context, draft)
+        analysis.decide_blue_green(context, draft, is_complete=gates.is_complete)
+        if draft.error:
+            return None
+        _restore_lost_selector(context, draft, gates)
         _take_back_traffic_on_abort(context, draft, gates)
         _size_replica_sets(context, draft, gates)
         revisions.clean_up_history(context, draft)
@@ -82,7 +87,10 @@ def _gates(context: RolloutContext, draft: Draft) -> BlueGreenGates:
     strategy = context.blue_green
     assert strategy is not None
     return BlueGreenGates(
-        context=context, strategy=strategy, selected_hash=draft.selected_hash(strategy.active_service)
+        context=context,
+        strategy=strategy,
+        selected_hash=draft.selected_hash(strategy.active_service),
+        runs=analysis.current_runs(context),
     )
 
 
@@ -97,6 +105,22 @@ def _point_preview_to_new(context: RolloutContext, draft: Draft, gates: BlueGree
     preview = draft.service(gates.strategy.preview_service)
     if preview is not None and context.new is not None and not context.halted_by:
         draft.switch_service(preview, hash_of(context.new))
+
+
+def _restore_lost_selector(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> None:
+    """Let an active Service without hash select the revision again that had the traffic.
+
+    Somebody has replaced the Service, or the spec names another one. Without hash it selects the pods of all versions,
+    the unproven one included.
+    """
+    active, status = draft.service(gates.strategy.active_service), context.status
+    if active is None or gates.selected_hash or context.separate_stable is None or draft.is_aborted:
+        return
+    before = find_by_hash(context.replica_sets, status.blue_green.active_selector)
+    for each in (before, context.stable):
+        if each is not None and each.status.available_replicas > 0:
+            draft.switch_service(active, hash_of(each))
+            return
 
 
 def _take_back_traffic_on_abort(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> None:
@@ -164,7 +188,8 @@ def _size_replica_sets(context: RolloutContext, draft: Draft, gates: BlueGreenGa
         draft.scale(stable, context.replicas)
     if new is not None:
         _size_new(context, draft, gates, new)
-    if not draft.has_pause(names.PAUSE_INCONCLUSIVE_ANALYSIS):
+    is_unclear = draft.has_pause(names.PAUSE_INCONCLUSIVE_ANALYSIS)
+    if not is_unclear and names.PAUSE_INCONCLUSIVE_ANALYSIS not in draft.added_pauses:
         _retire_superseded(context, draft, gates)
 
 
@@ -186,7 +211,14 @@ def _size_new(context: RolloutContext, draft: Draft, gates: BlueGreenGates, new:
 
 
 def _retire_superseded(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> None:
-    """Take the revisions that nobody refers to any more out of service, each after its delay."""
+    """Take the revisions that nobody refers to any more out of service, each after its delay.
+
+    Without a delay of the user's own choosing they stay while the new one is analysed under traffic.
+    """
+    has_own_delay = gates.strategy.scale_down_delay_seconds is not None
+    is_analysed = not gates.is_post_promotion_passed and not analysis.is_post_promotion_skipped(context)
+    if is_analysed and not has_own_delay:
+        return
     needed = _referenced_hashes(context, draft, gates)
     retire(
         draft,
@@ -269,7 +301,7 @@ def _waiting_for_resume(context: RolloutContext, gates: BlueGreenGates) -> Wait:
 
 
 def _conclude(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> RolloutStatus:
-    status = base_status(context)
+    status = runs.record(context, draft, base_status(context))
     if context.is_template_changed:
         status = reset_status(context, draft, status)
     if context.status.promote_full or context.is_within_rollback_window:
@@ -280,7 +312,7 @@ def _conclude(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> R
         preview_selector=draft.selected_hash(gates.strategy.preview_service),
     )
     status = msgspec.structs.replace(status, blue_green=selectors)
-    reason = _promotion_reason(context, draft, status)
+    reason = _promotion_reason(context, draft, gates, status)
     if reason:
         status = promote(context, draft, status, reason)
     elif _passes_checkpoint(context, gates):
@@ -290,7 +322,7 @@ def _conclude(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> R
     return _with_counts_of_active(context, status)
 
 
-def _promotion_reason(context: RolloutContext, draft: Draft, status: RolloutStatus) -> str:
+def _promotion_reason(context: RolloutContext, draft: Draft, gates: BlueGreenGates, status: RolloutStatus) -> str:
     """Say why the new revision is to become the stable one now; empty when it is not. The first rule decides.
 
     What counts is where the active Service points after this plan.
@@ -304,7 +336,9 @@ def _promotion_reason(context: RolloutContext, draft: Draft, status: RolloutStat
         return "Full promotion requested"
     if reason := fast_rollback_reason(context):
         return reason
-    return "" if draft.is_aborted else "Completed blue-green update"
+    if draft.is_aborted or not gates.is_post_promotion_passed:
+        return ""
+    return "Completed blue-green update"
 
 
 def _passes_checkpoint(context: RolloutContext, gates: BlueGreenGates) -> bool:

@@ -1,6 +1,6 @@
 """The gates of a blue-green update: what has to be true before traffic moves, as named facts of one pass.
 
-    preview is ready ──▶ pause ──▶ whole size ──▶ active Service switches ──▶ stable
+    preview is ready ──▶ analysis ──▶ pause ──▶ whole size ──▶ active Service switches ──▶ analysis ──▶ stable
 
 A revision is *ready* when it has the size wanted of it now (which may be the smaller preview size) and every pod is
 available. It is *saturated* when it can carry the whole Rollout. It is *fast-tracked* when nothing is left to ask: it
@@ -11,6 +11,7 @@ the switch, an abort or a new template, whatever happens to the pods meanwhile. 
 meets a pod just restarting, and with a timed pause starts the clock again.)
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -18,19 +19,16 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from prograde.api import defaults, names
-from prograde.api.rollout import BlueGreenStrategy, RolloutAnalysis
+from prograde.api.analysis import AnalysisRun
+from prograde.api.rollout import BlueGreenStrategy
+from prograde.core.rollout.analysis import is_configured, is_successful
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.replicasets import find_by_hash, hash_of, is_saturated, size_of
 
-__all__ = ["BlueGreenGates", "PauseKind", "PauseState", "is_configured"]
+__all__ = ["BlueGreenGates", "PauseKind", "PauseState"]
 
 PauseKind: TypeAlias = Literal["none", "timed", "manual"]
 PauseState: TypeAlias = Literal["not needed", "not begun", "running", "over"]
-
-
-def is_configured(analysis: RolloutAnalysis | None) -> bool:
-    """Tell whether there is anything to analyse. An empty list of templates is nothing: no run could ever end it."""
-    return analysis is not None and bool(analysis.templates)
 
 
 class BlueGreenGates(msgspec.Struct, frozen=True, dict=True):
@@ -40,6 +38,8 @@ class BlueGreenGates(msgspec.Struct, frozen=True, dict=True):
     strategy: BlueGreenStrategy
     selected_hash: str
     """The hash that the active Service selects; empty if it selects none yet."""
+    runs: Mapping[str, AnalysisRun] = {}
+    """The analysis runs of this attempt, by kind, as the pass finds them."""
 
     # ---- The new revision --------------------------------------------------------------------------------------------
 
@@ -79,11 +79,15 @@ class BlueGreenGates(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def is_fast_tracked(self) -> bool:
+        """A Service without hash asks for nothing only while there is no stable revision that it could select.
+
+        With Argo Rollouts, an active Service that somebody has replaced lets an update go live without its pause.
+        """
         return (
             self.context.is_fast_rollback
             or self.context.status.promote_full
-            or not self.selected_hash
             or self.is_active
+            or (not self.selected_hash and self.context.separate_stable is None)
         )
 
     @property
@@ -142,7 +146,19 @@ class BlueGreenGates(msgspec.Struct, frozen=True, dict=True):
     @property
     def is_pre_promotion_passed(self) -> bool:
         """No analysis before the switch, or it has been successful."""
-        return not is_configured(self.strategy.pre_promotion_analysis)
+        is_asked = is_configured(self.strategy.pre_promotion_analysis)
+        return not is_asked or is_successful(self.runs.get(names.ANALYSIS_PRE_PROMOTION))
+
+    @property
+    def is_post_promotion_passed(self) -> bool:
+        """No analysis after the switch, or it has been successful."""
+        is_asked = is_configured(self.strategy.post_promotion_analysis)
+        return not is_asked or is_successful(self.runs.get(names.ANALYSIS_POST_PROMOTION))
+
+    @property
+    def is_complete(self) -> bool:
+        """The new revision has all the pods that an analysis before or after the switch needs."""
+        return self.is_saturated or (self.strategy.preview_replica_count is not None and self.is_ready)
 
     @property
     def is_open(self) -> bool:

@@ -19,13 +19,6 @@ def unsupported_field(spec: RolloutSpec) -> str:
 def _fields(spec: RolloutSpec) -> Iterator[str]:
     if spec.strategy.canary is not None:
         yield from _canary_fields(spec.strategy.canary)
-    blue_green = spec.strategy.blue_green
-    if blue_green is not None:
-        # An analysis without templates counts as not configured, here and below.
-        if blue_green.pre_promotion_analysis is not None and blue_green.pre_promotion_analysis.templates:
-            yield "spec.strategy.blueGreen.prePromotionAnalysis"
-        if blue_green.post_promotion_analysis is not None and blue_green.post_promotion_analysis.templates:
-            yield "spec.strategy.blueGreen.postPromotionAnalysis"
 
 
 GATEWAY_API_PLUGIN = "argoproj-labs/gatewayAPI"
@@ -49,12 +42,3 @@ def _canary_fields(canary: CanaryStrategy) -> Iterator[str]:
     path = "spec.strategy.canary"
     if canary.traffic_routing is not None:
         yield from _routing_fields(canary.traffic_routing, f"{path}.trafficRouting")
-    if canary.analysis is not None and canary.analysis.templates:
-        yield f"{path}.analysis"
-    for index, step in enumerate(canary.steps):
-        if step.analysis is not None and step.analysis.templates:
-            yield f"{path}.steps[{index}].analysis"
-        if step.experiment is not None:
-            yield f"{path}.steps[{index}].experiment"
-        if step.plugin is not None:
-            yield f"{path}.steps[{index}].plugin"

@@ -10,7 +10,7 @@ from prograde.api.manifests import Document, check_fields, decode_document, load
 from prograde.api.meta import NamespacedName
 from prograde.api.rollout import Rollout
 from prograde.api.validation import References, validate_references, validate_rollout
-from prograde.api.workloads import Service
+from prograde.api.workloads import Ingress, Service
 from prograde.core.rollout.unsupported import unsupported_field
 from prograde.sandbox.cluster import Sandbox
 from prograde.sandbox.schema import Schema
@@ -44,8 +44,10 @@ def test_there_are_examples_for_what_the_readme_tells_to_try() -> None:
     assert FILES == [
         "bluegreen.yaml",
         "canary-broken.yaml",
+        "canary-gateway-api.yaml",
         "canary-guarded.yaml",
         "canary-istio.yaml",
+        "canary-nginx.yaml",
         "canary.yaml",
         "recreate.yaml",
     ]
@@ -88,6 +90,11 @@ def test_the_controller_finds_no_fault_with_a_rollout_and_its_services(name: str
     assert validate_rollout(rollout) == []
     references = References(
         services={service.metadata.name: service for service in services},
+        ingresses={
+            document.value["metadata"]["name"]: decode_document(document, Ingress)[0]
+            for document in documents_of(name)
+            if document.value["kind"] == "Ingress"
+        },
         virtual_services={
             NamespacedName(rollout.metadata.namespace, value["metadata"]["name"]): value
             for value in values_of(name, "VirtualService")

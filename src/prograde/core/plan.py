@@ -434,8 +434,8 @@ class Plan(msgspec.Struct, Generic[StatusT], frozen=True, kw_only=True):
     from the API server, add what exists to the snapshot and all of them to its `looked_up`, and plan again. Nothing
     else is set."""
     wants_plugin_calls: tuple[PluginCall, ...] = ()
-    """The decision needs the answers of step plugins: make the calls in this order, add the answers to the snapshot, and
-    plan again. Nothing else is set. Whoever only wants to know the plan adds `PluginAnswer.not_called` instead."""
+    """The decision needs the answers of step plugins: make the calls in this order, add the answers to the snapshot,
+    and plan again. Nothing else is set. Whoever only wants to know the plan adds `PluginAnswer.not_called` instead."""
 
     @property
     def is_question(self) -> bool:

@@ -153,14 +153,15 @@ def test_a_missing_stable_revision_promotes_the_new_one_at_once():
 
 
 @pytest.mark.parametrize("field", ["pre_promotion_analysis", "post_promotion_analysis"])
-def test_a_rollout_that_wants_analysis_is_frozen_and_says_so(field):
+def test_a_rollout_whose_analysis_has_no_template_is_frozen_and_says_so(field):
     world = BlueGreenWorld.deployed(replicas=2)
     analysis = RolloutAnalysis(templates=(AnalysisTemplateRef(template_name="errors"),))
     world.edit_strategy(**{field: analysis})
     world.set_image("v2")
     world.settle()
     assert world.sizes == {"v1": 2}
-    assert world.waits == ["NotSupported"]
+    assert world.waits == ["InvalidSpec"]
+    assert "AnalysisTemplate 'errors' not found" in world.status.message
     wire = {"pre_promotion_analysis": "prePromotionAnalysis", "post_promotion_analysis": "postPromotionAnalysis"}[field]
     assert wire in world.plans[-1].waits[0].field
     assert world.status.phase == "Degraded"

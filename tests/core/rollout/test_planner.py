@@ -24,7 +24,6 @@ from tests.core.rollout.builders import (
 )
 
 from prograde.api import names
-from prograde.api.analysis import AnalysisTemplateRef
 from prograde.api.meta import NO_RAW, LabelSelector, LabelSelectorRequirement
 from prograde.api.rollout import (
     AlbTrafficRouting,
@@ -36,9 +35,7 @@ from prograde.api.rollout import (
     BlueGreenStrategy,
     CanaryStep,
     CanaryStrategy,
-    ExperimentStep,
     PingPong,
-    PluginStep,
     RolloutAnalysis,
     RolloutStatus,
     RolloutStrategy,
@@ -92,6 +89,7 @@ def test_the_default_of_replicas_comes_after_the_creation_of_the_replica_set() -
 
 
 # ---- Frozen -----------------------------------------------------------------------------------------------------
+
 
 def routed_by(**routers: Any) -> CanaryStrategy:
     return CanaryStrategy(canary_service="c", stable_service="s", traffic_routing=TrafficRouting(**routers))

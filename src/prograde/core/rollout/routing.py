@@ -125,7 +125,8 @@ def _choose(context: RolloutContext, draft: Draft) -> _Share:
         weight = _least_weight(context, 0 if not _is_dynamic(context) else recorded.canary.weight)
         return _Share(weight=weight, canary_hash=recorded.canary.pod_template_hash, is_going_back=True)
     if context.is_fully_promoted:
-        return _Share(weight=0, canary_hash=new_hash)
+        was_other = recorded is not None and recorded.canary.pod_template_hash != new_hash
+        return _Share(weight=0, canary_hash=new_hash, is_going_back=was_other)
     if draft.is_aborted:
         weight = _aborted_weight(context)
         canary_hash = recorded.canary.pod_template_hash if recorded is not None and weight > 0 else new_hash

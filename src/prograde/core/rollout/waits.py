@@ -29,7 +29,13 @@ __all__ = ["explain"]
 
 _ORDER = {reason: position for position, reason in enumerate(WaitReason)}
 
-_BESIDE_HEALTH = (WaitReason.SCALE_DOWN_DELAY, WaitReason.RESTART)
+_BESIDE_HEALTH = (
+    WaitReason.TRAFFIC_NOT_ROUTED,
+    WaitReason.WEIGHT_NOT_VERIFIED,
+    WaitReason.STABLE_CAPACITY,
+    WaitReason.SCALE_DOWN_DELAY,
+    WaitReason.RESTART,
+)
 
 _NEAR = 0.25
 """The share of the progress deadline that is left when it is worth a word: early enough to act, late enough to mean it.

@@ -27,8 +27,8 @@ class Directive(IntFlag):
 
 
 _ROLLOUT_COMMANDS = {
-    ("abort",), ("explain",), ("get", "rollout"), ("pause",), ("promote",), ("restart",), ("retry", "rollout"),
-    ("set", "image"), ("status",), ("undo",),
+    ("abort",), ("explain",), ("get", "rollout"), ("pause",), ("plan",), ("promote",), ("restart",),
+    ("retry", "rollout"), ("set", "image"), ("status",), ("undo",),
 }  # fmt: skip
 """The commands whose first argument is the name of a Rollout."""
 

@@ -348,10 +348,14 @@ def _flag_table(options: Sequence[click.Option]) -> str:
     return "\n".join(f"{head:<{width}}{text}" for head, text in rows)
 
 
+_TYPE_NAMES = {"integer": "int", "integer range": "int", "float": "float", "float range": "float"}
+"""What Kubernetes calls the types of values; everything else is a string."""
+
+
 def _type_name(option: click.Option) -> str:
     if option.metavar:
         return option.metavar
-    name = {"integer": "int", "text": "string", "path": "string", "float": "float"}.get(option.type.name, "string")
+    name = _TYPE_NAMES.get(option.type.name, "string")
     return f"{name}s" if option.multiple else name
 
 

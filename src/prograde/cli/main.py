@@ -23,6 +23,7 @@ COMMANDS = {
     "help": Entry("prograde.cli.help:help_", "Help about any command"),
     "list": Entry("prograde.cli.list:list_", "List rollouts or experiments"),
     "pause": Entry("prograde.cli.mutate:pause", "Pause a rollout"),
+    "plan": Entry("prograde.cli.plan:plan", "Show the writes that the next reconcile would make"),
     "promote": Entry("prograde.cli.promote:promote", "Promote a rollout"),
     "restart": Entry("prograde.cli.mutate:restart", "Restart the pods of a rollout"),
     "retry": Entry("prograde.cli.mutate:retry", "Retry a rollout or experiment"),

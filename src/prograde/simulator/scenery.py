@@ -18,6 +18,7 @@ from prograde.api.rollout import (
     NginxTrafficRouting,
     Rollout,
 )
+from prograde.sandbox.routingkinds import routing_definitions
 from prograde.simulator.traffic import GATEWAY_PLUGIN, ROUTE_KINDS
 
 __all__ = ["Json", "MadeUp", "definitions", "make_up", "template_refs"]
@@ -25,15 +26,6 @@ __all__ = ["Json", "MadeUp", "definitions", "make_up", "template_refs"]
 Json = dict[str, Any]
 
 HOST: Final = "app.example.com"
-
-_ROUTING_KINDS: Final = (
-    ("gateway.networking.k8s.io", ("v1",), "httproutes", "HTTPRoute"),
-    ("gateway.networking.k8s.io", ("v1",), "grpcroutes", "GRPCRoute"),
-    ("gateway.networking.k8s.io", ("v1alpha2",), "tcproutes", "TCPRoute"),
-    ("gateway.networking.k8s.io", ("v1alpha2",), "tlsroutes", "TLSRoute"),
-    ("networking.istio.io", ("v1alpha3", "v1", "v1beta1"), "virtualservices", "VirtualService"),
-    ("networking.istio.io", ("v1alpha3", "v1", "v1beta1"), "destinationrules", "DestinationRule"),
-)
 
 
 class MadeUp(NamedTuple):
@@ -45,7 +37,7 @@ class MadeUp(NamedTuple):
 
 def definitions() -> list[Json]:
     """Return the custom resource definitions of a cluster that can run any Rollout that we can route."""
-    return [*custom_resource_definitions(), *(_definition(*kind) for kind in _ROUTING_KINDS)]
+    return [*custom_resource_definitions(), *routing_definitions()]
 
 
 def make_up(rollout: Rollout, existing: Collection[tuple[str, str]]) -> list[MadeUp]:
@@ -162,7 +154,8 @@ def _routes(config: Json, stable: str, canary: str) -> Iterator[Json]:
     for field, (group, plural) in ROUTE_KINDS.items():
         names = [config[field]] if config.get(field) else []
         names += [each["name"] for each in config.get(f"{field}s") or ()]
-        version, kind = next((v[0], kind) for g, v, p, kind in _ROUTING_KINDS if (g, p) == (group, plural))
+        definition = next(each for each in routing_definitions() if each["metadata"]["name"] == f"{plural}.{group}")
+        version, kind = definition["spec"]["versions"][0]["name"], definition["spec"]["names"]["kind"]
         for name in names:
             refs = [{"name": service, "port": 80} for service in (stable, canary)]
             yield {
@@ -181,28 +174,4 @@ def _template(name: str, *, is_cluster_wide: bool) -> Json:
         "kind": CLUSTER_ANALYSIS_TEMPLATE if is_cluster_wide else ANALYSIS_TEMPLATE,
         "metadata": {"name": name},
         "spec": {"metrics": [metric]},
-    }
-
-
-def _definition(group: str, versions: tuple[str, ...], plural: str, kind: str) -> Json:
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"},
-            "versions": [
-                {
-                    "name": version,
-                    "served": True,
-                    "storage": number == 0,
-                    "schema": {"openAPIV3Schema": anything},
-                    "subresources": {"status": {}},
-                }
-                for number, version in enumerate(versions)
-            ],
-        },
     }

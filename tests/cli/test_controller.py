@@ -1,5 +1,7 @@
 """The controller's flags; what happens behind them is proven where it happens."""
 
+import json
+
 import pytest
 from tests.cli.live import command
 
@@ -48,16 +50,19 @@ def test_flags_are_checked_before_anything_happens(words: tuple[str, ...], messa
             ("--alb-verify-weight",),
             "Flag --alb-verify-weight has been deprecated, use --aws-verify-target-group instead",
         ),
-        (
-            ("--istio-api-version", "v1"),
-            "Flag --istio-api-version has no effect: what it configures is not part of this version yet",
-        ),
     ],
 )  # fmt: skip
 def test_flags_without_effect_or_future_say_so(words: tuple[str, ...], notice: str) -> None:
     ended = command("prograde", "controller", *words)
     assert ended.err.splitlines()[0] == notice
     assert ended.err.splitlines()[-1] == NO_CLUSTER
+
+
+def test_a_flag_without_effect_is_named_in_the_log() -> None:
+    ended = command("prograde", "controller", "--traefik-api-group", "x", "--logformat", "json")
+    line = json.loads(ended.err.splitlines()[0])
+    assert line["level"] == "warning"
+    assert line["msg"] == "Flag --traefik-api-group has no effect: what it configures is not part of this version yet"
 
 
 def test_a_server_that_is_not_there_is_named() -> None:

@@ -14,6 +14,8 @@ from prograde.api.rollout import PauseCondition, Rollout, RolloutStatus
 from prograde.controller.apply import Applied, Applier, OwnerGone
 from prograde.controller.expectations import Expectations
 from prograde.controller.resources import REPLICA_SETS, ROLLOUTS
+from prograde.controller.settings import ControllerSettings
+from prograde.core.objects import DEPLOYMENTS, ObjectRef
 from prograde.core.plan import (
     Action,
     AdoptReplicaSet,
@@ -28,6 +30,7 @@ from prograde.core.plan import (
     PatchService,
     Plan,
     ReleaseReplicaSet,
+    ScaleWorkload,
     TerminateAnalysisRun,
     TerminateExperiment,
 )
@@ -68,7 +71,8 @@ class Stage:
         self.expectations = Expectations()
         self.events: list[str] = []
         client = Client(self.sandbox.transport("controller"), qps=0)
-        self.applier = Applier(client, self.expectations, lambda _, event: self.events.append(event.reason))
+        settings = ControllerSettings(pod_updates=2)
+        self.applier = Applier(client, self.expectations, lambda _, event: self.events.append(event.reason), settings)
         self.sandbox.apply(ROLLOUT)
 
     @property
@@ -375,3 +379,68 @@ async def test_an_unexpected_refusal_is_raised_as_it_is() -> None:
         on.sandbox.faults.add(Answer(500), verbs="patch")
         with pytest.raises(ApiError, match="Internal error"):
             await on.carry_out((PatchRollout(name="cart", annotations={"a": "1"}),))
+
+
+# --- The workload that a Rollout refers to ----------------------------------------------------------------------------
+
+
+def deployment() -> dict[str, Any]:
+    spec = {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": TEMPLATE}
+    made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "annotations": {"a": "b"}}}
+    return {**made, "spec": {**spec, "selector": {"matchLabels": {"app": "cart"}}, "paused": True}}
+
+
+def scaling(uid: str, replicas: int = 0) -> ScaleWorkload:
+    return ScaleWorkload(
+        ref=ObjectRef(DEPLOYMENTS, "default", "web"),
+        uid=uid,
+        replicas=replicas,
+        annotations={"mark": "x"},
+        events=(Event("ScalingDeployment", ""),),
+    )
+
+
+@virtual_time
+async def test_a_workload_gets_its_size_and_its_marks_and_keeps_everything_else() -> None:
+    async with stage() as on:
+        made = on.make(deployment())
+        await on.carry_out((scaling(made["metadata"]["uid"]),))
+        after = on.see("deployments", "web")
+        assert after["spec"] == {**made["spec"], "replicas": 0}
+        assert after["metadata"]["annotations"] == {"a": "b", "mark": "x"}
+        assert on.events == ["ScalingDeployment"]
+        verbs = [each.verb for each in on.sandbox.request_log if each.client == "controller"]
+        # What Argo Rollouts' role grants, with which a controller may be running: no patch.
+        assert verbs == ["get", "update"]
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+@virtual_time
+async def test_a_workload_that_is_gone_is_no_error(is_replaced: bool) -> None:
+    async with stage() as on:
+        if is_replaced:
+            on.make(deployment())
+        applied = await on.carry_out((scaling("uid-of-the-one-before"),))
+        assert applied.late_failure is None
+        if is_replaced:
+            assert on.see("deployments", "web")["spec"]["replicas"] == 3
+
+
+@virtual_time
+async def test_a_workload_that_changes_meanwhile_is_scaled_all_the_same() -> None:
+    async with stage() as on:
+        made = on.make(deployment())
+        on.sandbox.faults.add(Answer(409), verbs="update", resource="deployments", times=2)
+        await on.carry_out((scaling(made["metadata"]["uid"]),))
+        assert on.see("deployments", "web")["spec"]["replicas"] == 0
+
+
+@virtual_time
+async def test_a_workload_that_cannot_be_scaled_holds_up_no_status_and_is_reported() -> None:
+    async with stage() as on:
+        made = on.make(deployment())
+        on.sandbox.faults.add(Answer(403), verbs="update", resource="deployments")
+        applied = await on.carry_out((scaling(made["metadata"]["uid"]),), status=RolloutStatus(phase="Healthy"))
+        assert on.rollout.status.phase == "Healthy"
+        assert isinstance(applied.late_failure, ApiError)
+        assert on.events == []

@@ -7,7 +7,7 @@ back: a ReplicaSet that could not be created, a run whose name is taken, and pod
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +28,7 @@ from prograde.controller.resources import (
     SERVICES,
     resource_of,
 )
+from prograde.controller.settings import ControllerSettings
 from prograde.controller.workers import StateOfTheWorld
 from prograde.core.plan import (
     Action,
@@ -65,8 +66,8 @@ __all__ = ["Applied", "Applier", "OwnerGone"]
 
 log = logging.getLogger(__name__)
 
-POD_UPDATE_TRIES: Final = 3
-"""A pod that starts changes several times a second; a later pass tries again anyway."""
+POD_UPDATE_RETRY_SECONDS: Final = 0.1
+"""Doubles with each retry. A pod that starts changes several times a second."""
 
 SCALE_TRIES: Final = 3
 """The controller of a workload writes its status while we change its size."""
@@ -121,7 +122,6 @@ class Applier:
         client: the throttled client of the workers.
         expectations: told of every write to an object that decisions read from a cache.
         record: takes the plan's events, once what they tell of has happened.
-        versions: of kinds that are known by name only, as far as an operator has chosen them, by group.
     """
 
     def __init__(
@@ -129,12 +129,14 @@ class Applier:
         client: Client,
         expectations: Expectations,
         record: EventSink,
-        versions: Mapping[str, str] | None = None,
+        settings: ControllerSettings,
     ) -> None:
         self._client = client
         self._expectations = expectations
         self._record = record
-        self._versions = versions or {}
+        self._versions = settings.versions
+        self._pod_update_retries = settings.pod_update_retries
+        self._pod_updates = asyncio.Semaphore(settings.pod_updates)
 
     async def apply(self, rollout: Rollout, plan: Plan[RolloutStatus]) -> Applied:
         """Carry out `plan` for `rollout`, the object that it was made from.
@@ -221,7 +223,8 @@ class Applier:
                 answer = await self._patch(ROLLOUTS, namespace, action.name, action.merge_patch())
                 self._expect(rollout, ROLLOUTS, answer)
             case PatchPodMetadata():
-                await _unless_not_found(self._update_pod(namespace, action))
+                async with self._pod_updates:
+                    await _unless_not_found(self._update_pod(namespace, action))
             case EvictPod():
                 await self._evict(namespace, action)
             case CreateObject():
@@ -348,7 +351,7 @@ class Applier:
         Raises:
             Conflict: the pod changed each time between reading and writing.
         """
-        for tries_left in reversed(range(POD_UPDATE_TRIES)):
+        for retry in range(self._pod_update_retries + 1):
             listing = await self._client.list(PODS, namespace, field_selector=f"metadata.name={action.name}")
             pod = next((msgspec.json.decode(item, type=dict[str, Any]) for item in listing.items), None)
             if pod is None or pod["metadata"]["uid"] != action.uid:
@@ -358,8 +361,9 @@ class Applier:
                 await self._client.update(PODS, namespace, action.name, patched, field_manager=FIELD_MANAGER)
                 return
             except Conflict:
-                if not tries_left:
+                if retry == self._pod_update_retries:
                     raise
+                await asyncio.sleep(POD_UPDATE_RETRY_SECONDS * 2**retry)
 
     async def _evict(self, namespace: str, action: EvictPod) -> None:
         eviction: JsonObject = {

@@ -184,7 +184,7 @@ class Controller:
                 workers = [
                     group.create_task(run_workers(self._rollouts, self._settings.rollout_workers)),
                     group.create_task(run_workers(self._services, self._settings.service_workers)),
-                    group.create_task(run_workers(self._destination_rules, self._settings.service_workers)),
+                    group.create_task(run_workers(self._destination_rules, self._settings.ingress_workers)),
                 ]
                 await stop.wait()
                 log.info("Shutting down workers")

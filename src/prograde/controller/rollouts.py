@@ -102,7 +102,7 @@ class RolloutReconciler:
         self._planned = planned
         self._call_plugin = call_plugin
         self._planner_settings = PlannerSettings(verify_retry=settings.verify_retry_interval)
-        self._applier = Applier(client, expectations, record, settings.versions)
+        self._applier = Applier(client, expectations, record, settings)
         self._held_since: dict[NamespacedName, float] = {}
         """When, on the loop's clock, a write of mere counts was first put off."""
 

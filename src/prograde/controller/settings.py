@@ -28,6 +28,12 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     resync_period: timedelta = timedelta(seconds=900)
     rollout_workers: int = 10
     service_workers: int = 10
+    ingress_workers: int = 10
+    """For routing objects that nobody uses any more."""
+    pod_updates: int = 10
+    """How many pods have their metadata updated at the same time, for all Rollouts together."""
+    pod_update_retries: int = 3
+    """How often the update of a pod is repeated that changes while it is made."""
     qps: float = 40
     burst: int = 80
     endpoint_host: str = "0.0.0.0"

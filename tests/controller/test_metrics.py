@@ -59,6 +59,7 @@ def test_an_invalid_spec_overrides_every_other_phase() -> None:
     [
         ({"canary": {}}, 'strategy="canary",traffic_router=""'),
         ({"blueGreen": {"activeService": "a"}}, 'strategy="blueGreen",traffic_router=""'),
+        ({"recreate": {}}, 'strategy="recreate",traffic_router=""'),
         ({"canary": {"trafficRouting": {"nginx": {"stableIngress": "i"}}}}, 'strategy="canary",traffic_router="Nginx"'),
         (
             {"canary": {"trafficRouting": {"alb": {"ingress": "i", "servicePort": 1}, "smi": {}}}},

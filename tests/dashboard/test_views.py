@@ -80,6 +80,8 @@ def test_max_traffic_weight_replaces_the_hundred() -> None:
             {"stableRS": "a", "blueGreen": {"activeSelector": "b", "previewSelector": "b"}},
             {"a": ("stable",), "b": ("active",)},
         ),
+        pytest.param({"recreate": {}}, {"stableRS": "a", "currentPodHash": "b"}, {"a": ("stable",), "b": ("new",)}),
+        pytest.param({"recreate": {}}, {"stableRS": "b", "currentPodHash": "b"}, {"a": (), "b": ("stable",)}),
     ],
 )
 def test_tags_name_the_roles(strategy: Any, status: Any, tags: dict[str, tuple[str, ...]]) -> None:

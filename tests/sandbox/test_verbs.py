@@ -155,6 +155,16 @@ def test_applying_the_same_again_writes_nothing_although_time_has_passed(sandbox
     assert sandbox.get("ro", "a")["metadata"]["generation"] == 1
 
 
+def test_a_pod_template_counts_changes_of_its_template(sandbox: Sandbox) -> None:
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}}
+    sandbox.create({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "a"}, "template": template})
+    generations = [sandbox.get("podtemplates", "a")["metadata"]["generation"]]
+    for patch in ({"metadata": {"labels": {"x": "y"}}}, {"template": {"metadata": {"labels": {"app": "b"}}}}):
+        sandbox.patch("podtemplates", "a", patch)
+        generations.append(sandbox.get("podtemplates", "a")["metadata"]["generation"])
+    assert generations == [1, 1, 2]
+
+
 def test_applying_an_absent_object_creates_it_unless_a_certain_one_is_meant(sandbox: Sandbox) -> None:
     kind = sandbox.kind("rollouts")
     body = rollout("a")

@@ -150,5 +150,7 @@ class Workloads:
 
 def _is_other(old: Workload, new: Workload) -> bool:
     """Tell whether a Rollout may have to act: on another spec, or on a mark that a person has taken away."""
-    marks = [each.metadata.annotations.get(REPLACED_BY_ANNOTATION) for each in (old, new)]
-    return old.metadata.generation != new.metadata.generation or marks[0] != marks[1]
+    before, after = old.metadata, new.metadata
+    return before.generation != after.generation or (
+        before.annotations.get(REPLACED_BY_ANNOTATION) != after.annotations.get(REPLACED_BY_ANNOTATION)
+    )

@@ -84,7 +84,9 @@ def is_new_generation(kind: Kind, old: Object, obj: Object) -> bool:
         ignored = {"metadata", "status"} if kind.has_status else {"metadata"}
         names = (set(old) | set(obj)) - ignored
         return not all(json_equal(old.get(name), obj.get(name)) for name in names)
-    return kind.has_generation and not json_equal(old.get("spec"), obj.get("spec"))
+    # What a PodTemplate wants is not in a spec.
+    wanted = "template" if "template" in obj else "spec"
+    return kind.has_generation and not json_equal(old.get(wanted), obj.get(wanted))
 
 
 def is_same(old: Object, obj: Object) -> bool:

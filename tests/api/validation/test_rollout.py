@@ -140,6 +140,25 @@ def selector_json(expression: str) -> str:
                 )
             ],
         ),
+        ([("strategy", {"recreate": {}})], []),
+        (
+            [("strategy.recreate", {})],
+            [
+                (
+                    'spec.strategy.strategy: Invalid value: "canary: true recreate: true": '
+                    "Multiple Strategies can not be listed"
+                )
+            ],
+        ),
+        (
+            [("strategy", {"blueGreen": {"activeService": "a"}, "recreate": {}})],
+            [
+                (
+                    'spec.strategy.strategy: Invalid value: "blueGreen: true recreate: true": '
+                    "Multiple Strategies can not be listed"
+                )
+            ],
+        ),
     ],
 )
 def test_top_level(changes, expected):

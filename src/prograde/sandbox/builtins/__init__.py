@@ -112,7 +112,7 @@ def _core() -> Iterator[Kind]:
             "status.nominatedNodeName",
         ),
     )
-    yield core("PodTemplate", "podtemplates", strategy=strategy.POD_TEMPLATE)
+    yield core("PodTemplate", "podtemplates", has_generation=True, strategy=strategy.POD_TEMPLATE)
     yield core(
         "ReplicationController",
         "replicationcontrollers",

@@ -45,6 +45,7 @@ from prograde.controller.rollouts import RolloutReconciler
 from prograde.controller.routing import RoutingObject, RoutingObjects, by_object
 from prograde.controller.services import ServiceReconciler
 from prograde.controller.settings import ControllerSettings, instance_selector
+from prograde.controller.stepplugins import StepPlugins
 from prograde.controller.templates import Templates, by_analysis
 from prograde.controller.workers import BASE_DELAY_SECONDS, MAX_DELAY_SECONDS, Reconciler, run_workers
 from prograde.controller.workloads import Workloads, by_workload
@@ -432,7 +433,9 @@ async def run_controller(
 
     # Three clients over one connection pool: neither events nor the work may hold up a renewal of the lease.
     recorder = EventRecorder(client(settings.qps), component=EVENT_SOURCE_COMPONENT, now=now, rng=rng)
-    controller = Controller(client(settings.qps), settings, metrics, recorder, now=now, rng=rng)
+    controller = Controller(
+        client(settings.qps), settings, metrics, recorder, now=now, rng=rng, call_plugin=StepPlugins().call
+    )
     about = fields(
         version=f"v{__version__}",
         namespace=settings.namespace,

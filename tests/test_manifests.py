@@ -234,6 +234,8 @@ CONTROLLER_ROWS = [
     ("", "events", "create update patch"),
     ("networking.k8s.io extensions", "ingresses", "create get list watch update patch"),
     ("batch", "jobs", "create get list watch update patch delete"),
+    # Argo Rollouts leaves these to the role of its plugin, without "watch".
+    ("gateway.networking.k8s.io", "httproutes grpcroutes tcproutes tlsroutes", "get list watch update patch"),
     ("networking.istio.io", "virtualservices destinationrules", "watch get update patch list"),
     ("split.smi-spec.io", "trafficsplits", "create watch get update patch"),
     ("getambassador.io x.getambassador.io", "mappings ambassadormappings", "create watch get update list delete"),

@@ -24,7 +24,6 @@ from functools import cached_property
 import msgspec
 
 from prograde.api import defaults, names
-from prograde.api.meta import find_condition
 from prograde.api.rollout import (
     BlueGreenStrategy,
     CanaryStep,
@@ -144,12 +143,6 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             # Any surge keeps the arithmetic from raising an unavailable count of 0 to 1.
             return Limits(surge=0, unavailable=resolve_limits(self.replicas, 1, unavailable).unavailable)
         return resolve_limits(self.replicas, defaults.effective_max_surge(self.spec), unavailable)
-
-    @property
-    def last_progress(self) -> datetime | None:
-        """Since when nothing has moved, as far as the conditions tell; None if they do not."""
-        progressing = find_condition(self.status.conditions, names.CONDITION_PROGRESSING)
-        return progressing.last_update_time if progressing is not None else None
 
     @property
     def progress_threshold(self) -> ProgressThreshold | None:

@@ -263,7 +263,6 @@ def _waiting_for_capacity(context: RolloutContext, stable: ReplicaSet, weight: i
         f" that a canary weight of {weight} asks of it",
         object=f"ReplicaSet {name}",
         field="status.availableReplicas",
-        since=context.last_progress,
         remedy=f"look at the pods: kubectl describe replicaset {name}",
     )
 
@@ -351,8 +350,7 @@ def _fail(draft: Draft, error: str, waits: Sequence[Wait]) -> bool:
                 message=error,
                 object=f"Rollout {context.rollout.metadata.name}",
                 field="spec.strategy.canary.trafficRouting",
-                since=context.last_progress,
-                remedy="it is tried again and again, and nothing is scaled meanwhile",
+                        remedy="it is tried again and again, and nothing is scaled meanwhile",
             )
         )
     draft.fail(error)
@@ -401,8 +399,7 @@ def _wait_for_verification(context: RolloutContext, draft: Draft, weights: Traff
             message=f"the weight of {weight} is set, but not known to be in force",
             object=f"Rollout {name}",
             field="status.canary.weights.verified",
-            since=context.last_progress,
-            remedy=f"it is asked for again every {context.settings.verify_retry.total_seconds():g} s",
+                remedy=f"it is asked for again every {context.settings.verify_retry.total_seconds():g} s",
         )
     )
     if weight != _max_weight(context) or (context.step_index or 0) < len(context.steps):

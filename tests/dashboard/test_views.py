@@ -2,8 +2,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.dashboard.objects import analysis_run, experiment, owner, pod, replica_set, rollout
+from tests.dashboard.objects import analysis_run, decode, experiment, owner, pod, replica_set, rollout
 
+from prograde.api.rollout import Rollout
+from prograde.api.workloads import Deployment
 from prograde.dashboard.views import ImageView, RolloutView, rollout_view
 
 CANARY = {"canary": {"steps": [{"setWeight": 20}, {"pause": {}}, {"setWeight": 40}, {"pause": {}}]}}
@@ -270,3 +272,41 @@ def test_a_view_encodes_to_json() -> None:
 def test_a_pod_template_that_cannot_be_read_shows_no_images_and_breaks_nothing() -> None:
     broken = replica_set("a", 1, image=5)
     assert view_of(rollout(), replica_sets=[broken]).replica_sets[0].images == ()
+
+
+# --- With a workload --------------------------------------------------------------------------------------------------
+
+
+def web(generation: int = 1) -> Deployment:
+    value = {
+        "metadata": {"name": "web", "generation": generation},
+        "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "web:9"}]}}},
+    }
+    return decode(Deployment, value)
+
+
+def referring(observed: str) -> Rollout:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    value = {
+        "metadata": {"name": "cart", "namespace": "shop", "uid": "u"},
+        "spec": {"strategy": {"recreate": {}}, "workloadRef": reference},
+        "status": {"phase": "Healthy", "workloadObservedGeneration": observed},
+    }
+    return decode(Rollout, value)
+
+
+def test_containers_are_those_of_the_workload() -> None:
+    view = rollout_view(referring("1"), workload=web())
+    assert [each.image for each in view.containers] == ["web:9"]
+    assert (view.status, view.strategy) == ("Healthy", "Recreate")
+    assert rollout_view(referring("1")).containers == ()
+
+
+@pytest.mark.parametrize(
+    ("observed", "phase"), [("1", "Progressing"), ("2", "Healthy"), ("", "Healthy"), ("x", "Healthy")]
+)
+def test_a_change_of_the_workload_that_nobody_has_seen_is_waited_for(observed: str, phase: str) -> None:
+    view = rollout_view(referring(observed), workload=web(2))
+    message = "waiting for rollout spec update to be observed for the reference workload"
+    assert (view.status, view.message) == (phase, message if phase == "Progressing" else "")
+    assert rollout_view(referring(observed)).status == "Healthy"

@@ -4,19 +4,27 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from prograde.api.analysis import AnalysisRun
 from prograde.api.experiment import Experiment
-from prograde.api.meta import NO_RAW, Object
+from prograde.api.meta import Object
 from prograde.api.rollout import Rollout
+from prograde.api.workloadref import UnresolvedWorkload, Workload, workload_type
 from prograde.api.workloads import Deployment, Pod, PodTemplate, ReplicaSet
 from prograde.cli.connect import Session
 from prograde.cli.framework import CliError
-from prograde.cli.workload import DEPLOYMENTS, POD_TEMPLATES
-from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, PODS, REPLICA_SETS, ROLLOUTS
+from prograde.controller.resources import (
+    ANALYSIS_RUNS,
+    DEPLOYMENTS,
+    EXPERIMENTS,
+    POD_TEMPLATES,
+    PODS,
+    REPLICA_SETS,
+    ROLLOUTS,
+)
 from prograde.dashboard.views import ExperimentView, RolloutView, experiment_view, rollout_view
 from prograde.kube.errors import Forbidden, NotFound
 from prograde.kube.informer import Informer
@@ -38,12 +46,12 @@ async def read_rollout(session: Session, name: str) -> tuple[Rollout, RolloutVie
         rollout = (await client.get(ROLLOUTS, namespace, name)).to(Rollout)
     except NotFound as err:
         raise not_found(name) from err
-    sets, pods, runs, experiments, template = await asyncio.gather(
+    sets, pods, runs, experiments, workload = await asyncio.gather(
         client.list(REPLICA_SETS, namespace),
         client.list(PODS, namespace),
         client.list(ANALYSIS_RUNS, namespace),
         client.list(EXPERIMENTS, namespace),
-        _workload_template(session, rollout),
+        _workload(session, rollout),
     )
     view = rollout_view(
         rollout,
@@ -51,7 +59,7 @@ async def read_rollout(session: Session, name: str) -> tuple[Rollout, RolloutVie
         pods=pods.to(Pod),
         analysis_runs=runs.to(AnalysisRun),
         experiments=experiments.to(Experiment),
-        workload_template=template,
+        workload=workload,
     )
     return rollout, view
 
@@ -156,7 +164,7 @@ async def _rollout_views(session: Session, informers: _Informers, name: str) -> 
             pods=informers.pods.all(),
             analysis_runs=informers.analysis_runs.all(),
             experiments=informers.experiments.all(),
-            workload_template=await _workload_template(session, rollout),
+            workload=await _workload(session, rollout),
         )
         if view != last:
             last = view
@@ -184,19 +192,20 @@ async def _experiment_views(session: Session, informers: _Informers, name: str) 
         await informers.changed.wait()
 
 
-async def _workload_template(session: Session, rollout: Rollout) -> msgspec.Raw:
-    """Read the template that the Rollout refers to; nothing without a reference, or when it may not be read."""
+async def _workload(session: Session, rollout: Rollout) -> Workload | None:
+    """Read what the Rollout refers to; None without a reference, and when it does not exist or may not be read."""
     reference = rollout.spec.workload_ref
     if reference is None:
-        return NO_RAW
-    client, namespace = session.client, session.namespace
+        return None
     try:
-        if reference.kind == "Deployment":
-            return (await client.get(DEPLOYMENTS, namespace, reference.name)).to(Deployment).spec.template
-        if reference.kind == "ReplicaSet":
-            return (await client.get(REPLICA_SETS, namespace, reference.name)).to(ReplicaSet).spec.template
-        if reference.kind == "PodTemplate":
-            return (await client.get(POD_TEMPLATES, namespace, reference.name)).to(PodTemplate).template
-    except (NotFound, Forbidden):
-        pass
-    return NO_RAW
+        kind = workload_type(reference)
+        return (await session.client.get(_WORKLOADS[kind], session.namespace, reference.name)).to(kind)
+    except (UnresolvedWorkload, NotFound, Forbidden):
+        return None
+
+
+_WORKLOADS: Final[dict[type[Workload], Resource]] = {
+    Deployment: DEPLOYMENTS,
+    ReplicaSet: REPLICA_SETS,
+    PodTemplate: POD_TEMPLATES,
+}

@@ -1,16 +1,13 @@
 """The object whose pod template a Rollout uses by reference (`spec.workloadRef`)."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from prograde.cli.framework import CliError
-from prograde.controller.resources import REPLICA_SETS
+from prograde.controller.resources import DEPLOYMENTS, POD_TEMPLATES, REPLICA_SETS
 from prograde.kube.resources import Resource
 
-__all__ = ["DEPLOYMENTS", "POD_TEMPLATES", "WorkloadReference", "workload_reference"]
-
-DEPLOYMENTS: Final = Resource(group="apps", plural="deployments", kind="Deployment")
-POD_TEMPLATES: Final = Resource(plural="podtemplates", kind="PodTemplate")
+__all__ = ["WorkloadReference", "workload_reference"]
 
 
 @dataclass(frozen=True, slots=True)

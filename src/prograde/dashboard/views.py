@@ -4,6 +4,7 @@ The command line prints these views and the dashboard sends them; both therefore
 and order. Nothing here reads a clock: times stay times, whoever prints them turns them into ages.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -21,6 +22,7 @@ from prograde.api.names import (
     SCALE_DOWN_DEADLINE_ANNOTATION,
 )
 from prograde.api.rollout import CanaryStrategy, Rollout
+from prograde.api.workloadref import UnresolvedWorkload, Workload, resolve_workload
 from prograde.api.workloads import Container, ContainerStatus, Pod, ReplicaSet
 from prograde.core.rollout.status import phase_and_message
 
@@ -182,12 +184,15 @@ def rollout_view(
     pods: Iterable[Pod] = (),
     analysis_runs: Iterable[AnalysisRun] = (),
     experiments: Iterable[Experiment] = (),
-    workload_template: msgspec.Raw = NO_RAW,
+    workload: Workload | None = None,
 ) -> RolloutView:
     """Return the view of `rollout`; objects that belong to others may be given and are left out.
 
-    `workload_template` is the pod template of the object that `spec.workloadRef` names, if it does.
+    `workload` is what `spec.workloadRef` names, if it is there and may be read. A change of it that the controller has
+    not seen yet then makes the Rollout wait, as a change of its own does.
     """
+    with contextlib.suppress(UnresolvedWorkload):
+        rollout = resolve_workload(rollout, workload)
     all_sets, all_pods, all_runs = tuple(replica_sets), tuple(pods), tuple(analysis_runs)
     uid = rollout.metadata.uid
     sets = _replica_set_views(uid, all_sets, all_pods, rollout)
@@ -197,10 +202,10 @@ def rollout_view(
         if _is_owned(experiment.metadata, uid)
     ]
     made_experiments.sort(key=lambda view: (-view.revision, _instant(view.created_at)))
-    phase, message = phase_and_message(rollout)
+    phase, message = phase_and_message(rollout, is_template_resolved=workload is not None)
     canary = rollout.spec.strategy.canary
     set_weight, actual_weight = canary_weights(rollout, sets)
-    template = _template_of(workload_template if rollout.spec.workload_ref else rollout.spec.template)
+    template = _template_of(rollout.spec.template)
     status = rollout.status
     return RolloutView(
         name=rollout.metadata.name,

@@ -245,7 +245,9 @@ def test_a_rollout_that_cannot_be_resolved_is_frozen_and_says_why(subject: Rollo
     assert plan.requeue_at == NOW + timedelta(seconds=20)
     assert plan.error == ""
     (wait,) = plan.waits
+    assert subject.spec.workload_ref is not None
     assert (wait.reason, wait.field) == (WaitReason.WORKLOAD, "spec.workloadRef")
+    assert wait.object == f"{subject.spec.workload_ref.kind} web"
     assert wait.remedy.startswith("create the workload, or change the reference")
     again = plan_rollout(replace(snapshot, rollout=replace(subject, status=plan.status)), NOW)
     assert again.writes_nothing
@@ -259,6 +261,17 @@ def test_the_condition_goes_when_the_workload_is_there() -> None:
     made.workload = found
     made.run_to_phase(names.PHASE_HEALTHY)
     assert made.condition(names.CONDITION_INVALID_SPEC) is None
+
+
+def test_what_is_wrong_with_a_workloads_template_is_observed_too() -> None:
+    made = deployed()
+    change(made, template=template("v2", restartPolicy="Never"))
+    plan = made.step()
+    assert made.status.phase == names.PHASE_DEGRADED
+    assert [type(action) for action in plan.actions] == [PatchRollout]
+    assert made.rollout.metadata.annotations[GENERATION] == "2"
+    assert made.status.workload_observed_generation == "2"
+    assert made.plan().writes_nothing
 
 
 def test_a_workload_that_vanishes_costs_no_replica_set_its_owner() -> None:

@@ -75,9 +75,9 @@ def plan_rollout(
     try:
         rollout = workload.resolve(snapshot)
     except UnresolvedWorkload as err:
-        return _frozen(snapshot, now, _Error(WaitReason.WORKLOAD, "spec.workloadRef", str(err)))
+        return _frozen(snapshot, snapshot.rollout, now, _workload_error(snapshot.rollout, str(err)))
     if error := _first_error(snapshot, rollout):
-        return _frozen(snapshot, now, error)
+        return _frozen(snapshot, rollout, now, error)
     claimed = revisions.claim(rollout, snapshot.replica_sets)
     if claimed.adopt or claimed.release:
         return _claim(claimed)
@@ -278,15 +278,19 @@ def _reference_error(rollout: Rollout, error: FieldError) -> _Error:
     return _Error(WaitReason.INVALID_SPEC, error.path, str(error), named, f"{remedy}, or name another in the field")
 
 
-_REMEDIES = {WaitReason.WORKLOAD: "create the workload, or change the reference"}
+def _workload_error(rollout: Rollout, text: str) -> _Error:
+    reference = rollout.spec.workload_ref
+    named = f"{reference.kind} {reference.name}" if reference is not None else ""
+    remedy = "create the workload, or change the reference"
+    return _Error(WaitReason.WORKLOAD, "spec.workloadRef", text, named, remedy)
 
 
-def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutPlan:
+def _frozen(snapshot: RolloutSnapshot, rollout: Rollout, now: datetime, error: _Error) -> RolloutPlan:
     """Leave everything as it is and say why: pods run on, nothing is scaled, switched or cancelled.
 
-    It is looked at again without being asked, since a missing Service may turn up.
+    It is looked at again without being asked, since a missing Service may turn up. `rollout` has the template of its
+    workload, if that was found: then its generation has been observed, like that of the Rollout.
     """
-    rollout = snapshot.rollout
     old = rollout.status
     message = f"The Rollout {go_quote(rollout.metadata.name)} is invalid: {error.text}"
     known = find_condition(old.conditions, names.CONDITION_INVALID_SPEC)
@@ -301,6 +305,9 @@ def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutP
         conditions=set_condition(conditions, invalid),
         observed_generation=str(rollout.metadata.generation),
     )
+    if error.reason is not WaitReason.WORKLOAD:
+        observed = rollout.metadata.annotations.get(names.WORKLOAD_GENERATION_ANNOTATION, "")
+        status = msgspec.structs.replace(status, workload_observed_generation=observed)
     status = with_phase(rollout, status)
     wait = Wait(
         reason=error.reason,
@@ -308,9 +315,15 @@ def _frozen(snapshot: RolloutSnapshot, now: datetime, error: _Error) -> RolloutP
         object=error.object or f"Rollout {rollout.metadata.name}",
         field=error.field,
         since=None if known is None or known.message != message else known.last_transition_time,
-        remedy=f"{_REMEDIES.get(error.reason, error.remedy)}; until then the Rollout is left as it is",
+        remedy=f"{error.remedy}; until then the Rollout is left as it is",
     )
-    return Plan(status=status if status != old else None, waits=(wait,), requeue_at=now + defaults.INVALID_SPEC_RETRY)
+    annotations = workload.generation_change(snapshot.rollout, rollout)
+    return Plan(
+        groups=((PatchRollout(name=rollout.metadata.name, annotations=annotations),),) if annotations else (),
+        status=status if status != old else None,
+        waits=(wait,),
+        requeue_at=now + defaults.INVALID_SPEC_RETRY,
+    )
 
 
 # ---- Context ----------------------------------------------------------------------------------------------------

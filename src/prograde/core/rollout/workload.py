@@ -30,7 +30,7 @@ from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft, Stage
 from prograde.core.rollout.snapshot import RolloutSnapshot
 
-__all__ = ["replace_deployment", "resolve", "sync_generation"]
+__all__ = ["generation_change", "replace_deployment", "resolve", "sync_generation"]
 
 
 def resolve(snapshot: RolloutSnapshot) -> Rollout:
@@ -45,12 +45,20 @@ def resolve(snapshot: RolloutSnapshot) -> Rollout:
     return resolve_workload(snapshot.rollout, snapshot.workload)
 
 
-def sync_generation(context: RolloutContext, draft: Draft) -> None:
-    """Keep the generation of the workload in an annotation of the Rollout; without a reference there is none."""
+def generation_change(before: Rollout, resolved: Rollout) -> dict[str, str | None]:
+    """Return what changes in the annotations of the Rollout so that they say the generation of its workload.
+
+    Without a reference there is none to be said.
+    """
     key = names.WORKLOAD_GENERATION_ANNOTATION
-    found = context.rollout.metadata.annotations.get(key)
-    if context.snapshot.rollout.metadata.annotations.get(key) != found:
-        draft.annotate_rollout({key: found})
+    found = resolved.metadata.annotations.get(key)
+    return {} if before.metadata.annotations.get(key) == found else {key: found}
+
+
+def sync_generation(context: RolloutContext, draft: Draft) -> None:
+    """Keep the generation of the workload in an annotation of the Rollout."""
+    if change := generation_change(context.snapshot.rollout, context.rollout):
+        draft.annotate_rollout(change)
 
 
 def replace_deployment(context: RolloutContext, draft: Draft, status: RolloutStatus) -> None:

@@ -302,6 +302,9 @@ def _routes(context: RolloutContext, draft: Draft) -> tuple[SetHeaderRoute | Set
     index = context.step_index
     if routing is None or index is None or draft.revision <= 1:
         return ()
+    if routed.wanted_counts(context, draft, context.traffic_weights).canary == 0:
+        # Its pods are to go, and nothing may lead to them by then.
+        return ()
     # Who is halted does not begin another step; one that has been begun is over.
     until = index if context.halted_by else index + 1
     in_force: dict[str, SetHeaderRoute | SetMirrorRoute] = {}

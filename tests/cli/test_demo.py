@@ -1,5 +1,6 @@
 """The demo as a newcomer meets it: a process that plays its story, says what it kept, and ends."""
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -8,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from prograde.cli.demo import first_of
+from prograde.cli.framework import CliError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -63,3 +67,20 @@ def test_a_kept_cluster_stays_up_and_can_be_used_until_control_c() -> None:
     assert process.returncode == 0
     assert "Traceback" not in err
     assert not Path(kubeconfig).exists(), "nothing is left behind"
+
+
+async def test_a_controller_that_ends_by_itself_ends_the_demo_with_its_reason() -> None:
+    async def fail() -> None:
+        raise RuntimeError("no such group")
+
+    for_ever = asyncio.create_task(asyncio.Event().wait())
+    with pytest.raises(CliError, match="the demo's controller has ended: no such group"):
+        await first_of(for_ever, controller=asyncio.create_task(fail()))
+    for_ever.cancel()
+
+
+async def test_the_end_of_the_story_counts_even_if_the_controller_ends_with_it() -> None:
+    async def end() -> None:
+        return None
+
+    await first_of(asyncio.create_task(end()), controller=asyncio.create_task(end()))

@@ -15,14 +15,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from prograde import __version__
 from prograde.api.rollout import Rollout
 from prograde.cli.connect import Session, raise_as_cli_error, stop_on_signals
-from prograde.cli.explain import plan_of
+from prograde.cli.explain import examine, first_line
 from prograde.cli.framework import CliError, command
 from prograde.cli.get import wants_colour
 from prograde.cli.mutate import patch_status_first
@@ -93,15 +93,18 @@ async def _run(screen: "Screen", *, keep: bool) -> int:
         cluster = Sandbox(now=wall_clock, seed_number=1, profile="fast")
         await stack.enter_async_context(cluster.running())
         endpoint = await stack.enter_async_context(cluster.serving())
-        await stack.enter_async_context(_controller(endpoint))
+        controller = await stack.enter_async_context(_controller(endpoint))
         session = await stack.enter_async_context(_session(endpoint, "prograde-demo"))
         screen.say(f"An embedded cluster listens on {endpoint.url}, and the controller watches it.")
         story = asyncio.create_task(_tell(screen, cluster, session))
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({story, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not story.done():
-            story.cancel()
-            await asyncio.gather(story, return_exceptions=True)
+        try:
+            await first_of(story, stopped, controller=controller)
+        finally:
+            if not story.done():
+                story.cancel()
+                await asyncio.gather(story, return_exceptions=True)
+        if story.cancelled():
             return 130
         code = story.result()
         if keep:
@@ -112,8 +115,20 @@ async def _run(screen: "Screen", *, keep: bool) -> int:
                 f"  prograde set image {NAME} {CONTAINER}={YELLOW}\n"
                 "  kubectl get pods --watch"
             )
-            await stop.wait()
+            await first_of(stopped, controller=controller)
         return code
+
+
+async def first_of(*tasks: "asyncio.Task[Any]", controller: "asyncio.Task[None]") -> None:
+    """Wait until one of `tasks` is done.
+
+    Raises:
+        CliError: the controller has ended before: nothing would ever happen again.
+    """
+    await asyncio.wait({*tasks, controller}, return_when=asyncio.FIRST_COMPLETED)
+    if controller.done() and not any(task.done() for task in tasks):
+        failure = None if controller.cancelled() else controller.exception()
+        raise CliError(f"the demo's controller has ended: {failure or 'it was stopped'}") from failure
 
 
 async def _tell(screen: "Screen", cluster: Sandbox, session: Session) -> int:
@@ -172,9 +187,10 @@ async def _promote(session: Session) -> None:
 
 
 async def _why(session: Session) -> str:
-    """Return the controller's own first reason for waiting."""
-    _, plan = await plan_of(session, NAME, datetime.now(UTC))
-    return plan.waits[0].message if plan.waits else "it waits for nothing"
+    """Return what `prograde explain` says in its first line."""
+    now = datetime.now(UTC)
+    (found,) = await examine(session.client, session.namespace, [NAME], now)
+    return first_line(found, now, width=shutil.get_terminal_size().columns - 2).replace("\n", "\n  ")
 
 
 def _pods_of(view: RolloutView, image: str) -> int:
@@ -323,7 +339,7 @@ async def _session(endpoint: Endpoint, user_agent: str) -> AsyncIterator[Session
 
 
 @asynccontextmanager
-async def _controller(endpoint: Endpoint) -> AsyncIterator[None]:
+async def _controller(endpoint: Endpoint) -> AsyncIterator["asyncio.Task[None]"]:
     """Run the controller as a task of this process, over the real API."""
     transport = _transport(endpoint, CONTROLLER_AGENT)
     # The endpoints take free ports on loopback: a demo must not be in anybody's way.
@@ -335,10 +351,11 @@ async def _controller(endpoint: Endpoint) -> AsyncIterator[None]:
         run_controller(transport, settings, identity="demo", now=wall_clock, rng=random.Random(), stop=stop)
     )
     try:
-        yield
+        yield running
     finally:
         stop.set()
-        await running
+        # Whether it failed is told by whoever waited for it.
+        await asyncio.gather(running, return_exceptions=True)
         await transport.close()
 
 

@@ -263,9 +263,12 @@ async def _controller_sign(client: Client, rollout: Rollout) -> ControllerSign:
 # ---- Showing --------------------------------------------------------------------------------------------------------
 
 
-def first_line(found: Diagnosis, now: datetime) -> str:
-    """Return the whole answer in one line: what, which object and field, since when, the remedy, the next look."""
-    return _SEPARATOR.join(_first_parts(found, now))
+def first_line(found: Diagnosis, now: datetime, *, width: int | None = None) -> str:
+    """Return the whole answer in one line: what, which object and field, since when, the remedy, the next look.
+
+    A line that is longer than `width` goes on in indented lines; None means that it may be of any length.
+    """
+    return _wrapped(_first_parts(found, now), width, "")
 
 
 def explanation(found: Diagnosis, now: datetime, *, width: int | None = None, colour: bool = False) -> str:

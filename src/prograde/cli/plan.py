@@ -98,6 +98,7 @@ def plan(
     if not name and not files:
         raise WrongArguments("name a rollout or a file", ctx)
     documents = [document for file in files for document in _documents(file)]
+    _check_namespaces(documents, connection_of().namespace)
     outcomes: list[Outcome] = []
     limit = PASSES_MAX if until_quiet else passes
 
@@ -168,14 +169,23 @@ def _checked(document: Document) -> Json:
 
 
 def _namespace_of(manifest: Json, session: Session) -> str:
-    """Return where the object goes; asking for two places at once is a mistake."""
-    stated, asked = manifest["metadata"].get("namespace") or "", connection_of().namespace
-    if stated and asked and stated != asked:
-        raise CliError(
-            f"{manifest['kind']} {manifest['metadata']['name']}: metadata.namespace is {stated}, and --namespace asks "
-            f"for {asked}; use one of them"
-        )
-    return stated or session.namespace
+    return manifest["metadata"].get("namespace") or session.namespace
+
+
+def _check_namespaces(documents: Sequence[Document], asked: str) -> None:
+    """Refuse to look for an object in two places.
+
+    Raises:
+        CliError: a manifest names another namespace than the flag, `asked`.
+    """
+    for document in documents:
+        metadata = _checked(document)["metadata"]
+        stated = metadata.get("namespace") or asked
+        if asked and stated != asked:
+            raise CliError(
+                f"{document.value['kind']} {metadata['name']}: metadata.namespace is {stated}, and --namespace asks "
+                f"for {asked}; use one of them"
+            )
 
 
 def _refuse(document: Document, rollout: Rollout | None = None) -> None:

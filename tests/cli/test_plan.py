@@ -1,0 +1,276 @@
+"""The writes that the next reconcile would make, and that nothing of it is written."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.cli.stuck import NAME, canary, rollout, service
+from tests.kube.virtual_time import virtual_time
+
+from prograde.api.manifests import Document, load_documents
+from prograde.cli.connect import Session
+from prograde.cli.framework import CliError
+from prograde.cli.outcome import Outcome, text_of
+from prograde.cli.plan import plan_file, plan_live
+from prograde.controller.resources import ROLLOUTS
+from prograde.kube.client import APPLY_PATCH, Client
+from prograde.kube.errors import ApiError
+from prograde.kube.transport import Request, Response, Transport
+from prograde.sandbox.faults import Answer
+from prograde.simulator.loop import wall_clock
+from prograde.simulator.world import World, world
+
+
+class Watched:
+    """A transport that remembers which requests would write something."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.writes: list[str] = []
+        self.dry_runs = 0
+
+    async def request(self, request: Request) -> Response:
+        if request.method != "GET":
+            if ("dryRun", "All") in tuple(request.query):
+                self.dry_runs += 1
+            else:
+                self.writes.append(f"{request.method} {request.path}")
+        return await self._inner.request(request)
+
+    def stream(self, request: Request) -> Any:
+        return self._inner.stream(request)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@asynccontextmanager
+async def planning(it: World) -> AsyncIterator[Session]:
+    """Yield a session, and prove afterwards that it has written nothing."""
+    watched = Watched(it.sandbox.transport("prograde"))
+    yield Session(Client(watched, qps=0), "default")
+    assert watched.writes == []
+    logged = [entry for entry in it.sandbox.request_log.writes() if entry.client == "prograde"]
+    assert len(logged) == watched.dry_runs, "a write that was no dry run"
+    it.sandbox.request_log.clear()
+
+
+def documents(*objects: dict[str, Any]) -> list[Document]:
+    return load_documents("\n---\n".join(map(json.dumps, objects)), "new.yaml")
+
+
+async def planned(it: World, *objects: dict[str, Any], **options: Any) -> list[Outcome]:
+    async with planning(it) as session:
+        return await plan_file(session, documents(*objects), wall_clock(), **options)
+
+
+def writes(outcome: Outcome, number: int = 0) -> list[str]:
+    return [f"{each.verb} {each.kind} {each.subresource}".strip() for each in outcome.passes[number].writes]
+
+
+def change(outcome: Outcome, field: str) -> Sequence[Any]:
+    found = [
+        (each.old, each.new)
+        for shown in outcome.passes
+        for write in shown.writes
+        for each in write.changes
+        if each.field == field
+    ]
+    return found[0] if found else ()
+
+
+@virtual_time
+async def test_a_new_rollout_is_planned_without_being_created() -> None:
+    async with world() as it:
+        (outcome,) = await planned(it, rollout())
+        assert [(each.object, each.is_new) for each in outcome.applied] == [(f"Rollout {NAME}", True)]
+        assert writes(outcome) == ["create ReplicaSet", "patch Rollout", "patch Rollout status"]
+        assert outcome.has_writes
+
+
+@virtual_time
+async def test_the_manifest_that_is_in_force_changes_nothing() -> None:
+    async with world() as it:
+        it.apply(rollout())
+        await it.until_phase(NAME, "Healthy")
+        (outcome,) = await planned(it, rollout())
+        assert (outcome.has_writes, outcome.error) == (False, "")
+        assert outcome.applied[0].changes == ()
+        assert text_of(outcome, wall_clock()).endswith("the next reconcile writes nothing")
+
+
+@virtual_time
+async def test_the_plan_is_what_the_controller_then_does() -> None:
+    async with world() as it:
+        it.apply(rollout())
+        await it.until_phase(NAME, "Healthy")
+        (outcome,) = await planned(it, rollout(image="web:2"))
+        (applied,) = outcome.applied
+        assert [(each.field, each.old, each.new) for each in applied.changes] == [
+            ("spec.template.spec.containers[web].image", "web:1", "web:2")
+        ]
+        created = outcome.passes[0].writes[0]
+        it.sandbox.request_log.clear()
+        it.apply(rollout(image="web:2"))
+        await it.until(lambda: len(it.sandbox.list("replicasets")) == 2)
+        log = [entry for entry in it.sandbox.request_log.writes() if entry.resource != "events"]
+        assert [f"{entry.verb} {entry.resource}" for entry in log][:1] == ["create replicasets"]
+        assert created.name in [each["metadata"]["name"] for each in it.sandbox.list("replicasets")]
+        reasons = it.event_reasons(NAME)
+        assert all(reasons.count(each.reason) == 2 for each in outcome.passes[0].events), "once per revision"
+
+
+@virtual_time
+async def test_further_passes_follow_from_the_writes_until_pods_have_to_change() -> None:
+    async with world() as it:
+        it.apply(rollout())
+        await it.until_phase(NAME, "Healthy")
+        (outcome,) = await planned(it, rollout(image="web:2"), passes=50)
+        assert [writes(outcome, number) for number in range(len(outcome.passes))] == [
+            ["create ReplicaSet", "patch Rollout", "patch Rollout status"],
+            ["patch Rollout status"],
+            ["patch ReplicaSet"],
+        ]
+        assert change(outcome, "spec.replicas") in [(None, 0), (0, 1)]
+        (scaled,) = outcome.passes[-1].writes
+        assert [(each.field, each.old, each.new) for each in scaled.changes] == [("spec.replicas", 0, 1)]
+
+
+@virtual_time
+async def test_a_field_that_leaves_the_manifest_leaves_the_object() -> None:
+    async with world() as it:
+        manifest = rollout(progressDeadlineSeconds=77)
+        client = Client(it.sandbox.transport("kubectl"), qps=0)
+        body = {**manifest, "metadata": {"name": NAME, "namespace": "default"}}
+        await client.patch(ROLLOUTS, "default", NAME, body, content_type=APPLY_PATCH, field_manager="gitops")
+        await it.until_phase(NAME, "Healthy")
+        (outcome,) = await planned(it, rollout())
+        changed = [(each.field, each.old, each.new) for each in outcome.applied[0].changes]
+        assert changed == [("spec.progressDeadlineSeconds", 77, None)]
+
+
+@virtual_time
+async def test_what_kubectl_applied_is_merged_as_kubectl_merges() -> None:
+    async with world() as it:
+        manifest = rollout(progressDeadlineSeconds=77)
+        last = json.dumps(manifest)
+        manifest["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": last}
+        it.apply(manifest)
+        await it.until_phase(NAME, "Healthy")
+        # Set by somebody else since: not in the last manifest, and so it stays.
+        it.patch(NAME, {"spec": {"revisionHistoryLimit": 3}})
+        await it.until(lambda: it.rollout(NAME).status.observed_generation == "2")
+        (outcome,) = await planned(it, rollout(image="web:2"))
+        changed = [(each.field, each.old, each.new) for each in outcome.applied[0].changes]
+        assert sorted(changed) == [
+            ("spec.progressDeadlineSeconds", 77, None),
+            ("spec.template.spec.containers[web].image", "web:1", "web:2"),
+        ]
+
+
+@virtual_time
+async def test_who_may_not_write_gets_a_merge_made_here_and_is_told() -> None:
+    async with world() as it:
+        it.apply(rollout())
+        await it.until_phase(NAME, "Healthy")
+        it.sandbox.faults.add(Answer(403), verbs="patch,create", client="prograde")
+        (outcome,) = await planned(it, rollout(image="web:2"))
+        assert writes(outcome)[0] == "create ReplicaSet"
+        (note,) = outcome.notes
+        assert note.startswith(f"Rollout {NAME}: no dry run is allowed, so it is merged here")
+
+
+@virtual_time
+async def test_services_of_the_file_are_in_force_for_the_plan() -> None:
+    strategy = {"blueGreen": {"activeService": "active"}}
+    async with world() as it:
+        (without,) = await planned(it, rollout(strategy))
+        assert 'service "active" not found' in without.error
+        (with_it,) = await planned(it, rollout(strategy), service("active"))
+        assert with_it.error == ""
+        assert writes(with_it)[0] == "create ReplicaSet"
+
+
+@virtual_time
+async def test_the_live_rollout_is_planned_as_it_is() -> None:
+    async with world() as it:
+        it.apply(rollout())
+        await it.until_phase(NAME, "Healthy")
+        await it.stop_controller()
+        it.set_image(NAME, "web:2")
+        async with planning(it) as session:
+            outcome = await plan_live(session, NAME, wall_clock())
+        assert outcome.applied == ()
+        assert writes(outcome) == ["create ReplicaSet", "patch Rollout", "patch Rollout status"]
+
+
+@virtual_time
+async def test_a_file_without_rollouts_is_planned_for_the_one_that_is_named() -> None:
+    strategy = {"blueGreen": {"activeService": "active"}}
+    async with world() as it:
+        it.apply([service("active"), rollout(strategy)])
+        await it.until_phase(NAME, "Healthy")
+        other: Any = service("active")
+        other["spec"]["selector"] = {"app": "other"}
+        (outcome,) = await planned(it, other, name=NAME)
+        assert 'Service "active" has unmatch label "app" in rollout' in outcome.error
+        with pytest.raises(CliError, match="there is no Rollout in the manifests"):
+            await planned(it, service("active"))
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("unknown field", rollout(replicaz=3), 'spec.replicaz: unknown field "replicaz"'),
+    ("wrong type", rollout(replicas="many"), "spec.replicas: "),
+    ("invalid value", rollout(canary({"setWeight": 120})), "SetWeight needs to be between 0 and 100"),
+]
+
+
+@pytest.mark.parametrize(("manifest", "expected"), [pytest.param(*row[1:], id=row[0]) for row in WRONG])
+def test_a_wrong_manifest_is_refused_with_line_and_field(
+    manifest: dict[str, Any], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @virtual_time
+    async def run() -> None:
+        async with world() as it:
+            with pytest.raises(CliError, match=r"new\.yaml: Rollout cart has 1 problem"):
+                await planned(it, manifest)
+
+    run()
+    err = capsys.readouterr().err
+    assert err.startswith("new.yaml:")
+    assert expected in err
+
+
+@virtual_time
+async def test_what_the_server_refuses_is_said_in_its_words() -> None:
+    async with world() as it:
+        manifest = rollout()
+        manifest["metadata"]["name"] = "Not A Name"
+        with pytest.raises(ApiError, match="Not A Name"):
+            await planned(it, manifest)
+
+
+@virtual_time
+async def test_the_text_shows_old_and_new_values_in_order() -> None:
+    async with world() as it:
+        it.apply(rollout())
+        await it.until_phase(NAME, "Healthy")
+        (outcome,) = await planned(it, rollout(image="web:2"), passes=3)
+        lines = text_of(outcome, wall_clock()).splitlines()
+        assert lines[:3] == [
+            "Rollout default/cart",
+            "  applied: Rollout cart changes",
+            "    ~ spec.template.spec.containers[web].image: web:1 -> web:2",
+        ]
+        titles = [line for line in lines if "reconcile" in line]
+        assert titles == [
+            "the next reconcile makes 3 writes:",
+            "reconcile 2 (no pod having changed) makes 1 write:",
+            "reconcile 3 (no pod having changed) makes 1 write:",
+        ]
+        assert "    ~ metadata.annotations[rollout.argoproj.io/revision]: 1 -> 2" in lines
+        assert "  event Normal RolloutUpdated: Rollout updated to revision 2" in lines
+        coloured = text_of(outcome, wall_clock(), colour=True)
+        assert "\x1b[32mcreate\x1b[0m ReplicaSet" in coloured

@@ -13,25 +13,34 @@ tell.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
-from tests.core.rollout.builders import NAMESPACE, World, replace, rollout, service
+from tests.core.rollout.builders import NAMESPACE, NOW, World, hash_for, replace, replica_set, rollout, service
 
+from prograde.api.podtemplate import step_hash
 from prograde.api.rollout import (
+    CanaryStatus,
     CanaryStep,
     CanaryStrategy,
     HeaderRoutingMatch,
     ManagedRoute,
     Rollout,
+    RolloutStatus,
     RouteMatch,
     SetHeaderRoute,
     SetMirrorRoute,
     StringMatch,
     TrafficRouting,
+    TrafficWeights,
+    WeightDestination,
 )
+from prograde.api.workloads import ReplicaSet
 from prograde.core.objects import Json, JsonObject, ObjectKind, ObjectRef, Objects
 from prograde.core.plan import Action, Event, PatchObject
+from prograde.core.rollout.context import RolloutContext
+from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.routing import Routed, Router, RoutingIntent, Wanted
 
 TABLES = ObjectKind("tests.prograde.io", "v1", "traffictables", "TrafficTable")
@@ -202,3 +211,64 @@ def updating(strategy: CanaryStrategy, *, to: str = "Paused", **options: Any) ->
     world.set_image("v2")
     world.run_to_phase(to)
     return world
+
+
+# ---- Facts of one pass --------------------------------------------------------------------------------------------
+
+V1, V2, V3 = hash_for("v1"), hash_for("v2"), hash_for("v3")
+
+
+def weights(canary: int, *, of: str = V2, stable: str = V1, max_weight: int = 100, **members: Any) -> TrafficWeights:
+    return TrafficWeights(
+        canary=WeightDestination(weight=canary, service_name="canary", pod_template_hash=of),
+        stable=WeightDestination(weight=max_weight - canary, service_name="stable", pod_template_hash=stable),
+        **members,
+    )
+
+
+def facts(
+    canary: CanaryStrategy,
+    *,
+    replicas: int = 10,
+    index: int = 0,
+    new: tuple[int, int] | None = None,
+    stable: tuple[int, int] | None = None,
+    others: tuple[ReplicaSet, ...] = (),
+    recorded: TrafficWeights | None = None,
+    image: str = "v2",
+    objects: Objects | None = None,
+    services: tuple[Any, ...] = (),
+    **status: Any,
+) -> RolloutContext:
+    """Return the facts of an update from v1 to v2; `new` and `stable` are size and available pods, None for no pods."""
+    sizes = [
+        replica_set(each, size=pair[0], available=pair[1], revision=number, desired=replicas, age=timedelta(hours=age))
+        for each, pair, number, age in (("v1", stable or (0, 0), 1, 2), (image, new or (0, 0), 3, 1))
+    ]
+    found = rollout(
+        canary=canary,
+        image=image,
+        replicas=replicas,
+        status=RolloutStatus(
+            **{
+                "stable_rs": V1,
+                "current_pod_hash": hash_for(image),
+                "current_step_index": index,
+                "current_step_hash": step_hash(canary.steps),
+                "canary": CanaryStatus(weights=recorded),
+                **status,
+            }
+        ),
+    )
+    return RolloutContext(
+        snapshot=RolloutSnapshot(
+            rollout=found, objects=objects or Objects(), services={each.metadata.name: each for each in services}
+        ),
+        now=NOW,
+        rollout=found,
+        computed_hash=hash_for(image),
+        step_hash=step_hash(canary.steps),
+        replica_sets=(*sizes, *others),
+        stable=sizes[0],
+        new=sizes[1],
+    )

@@ -16,10 +16,9 @@ from tests.core.rollout.builders import (
     service,
     weight,
 )
-from tests.core.rollout.routing_world import TABLE, routed
+from tests.core.rollout.routing_world import TABLE, V1, V2, V3, facts, routed, weights
 
 from prograde.api import names
-from prograde.api.podtemplate import step_hash
 from prograde.api.rollout import (
     CanaryStatus,
     CanaryStrategy,
@@ -28,9 +27,7 @@ from prograde.api.rollout import (
     IstioVirtualService,
     PingPong,
     ReplicaProgressThreshold,
-    RolloutStatus,
     TrafficRouting,
-    TrafficWeights,
     WeightDestination,
 )
 from prograde.api.scalars import format_time
@@ -40,65 +37,6 @@ from prograde.core.plan import PatchReplicaSet
 from prograde.core.rollout import routed as subject
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
-from prograde.core.rollout.snapshot import RolloutSnapshot
-
-V1, V2, V3 = hash_for("v1"), hash_for("v2"), hash_for("v3")
-
-
-def weights(canary: int, *, of: str = V2, stable: str = V1, max_weight: int = 100, **members: Any) -> TrafficWeights:
-    return TrafficWeights(
-        canary=WeightDestination(weight=canary, service_name="canary", pod_template_hash=of),
-        stable=WeightDestination(weight=max_weight - canary, service_name="stable", pod_template_hash=stable),
-        **members,
-    )
-
-
-def updating(
-    canary: CanaryStrategy,
-    *,
-    replicas: int = 10,
-    index: int = 0,
-    new: tuple[int, int] | None = None,
-    stable: tuple[int, int] | None = None,
-    others: tuple[ReplicaSet, ...] = (),
-    recorded: TrafficWeights | None = None,
-    image: str = "v2",
-    objects: Objects | None = None,
-    services: tuple[Any, ...] = (),
-    **status: Any,
-) -> RolloutContext:
-    """Return the facts of an update from v1 to v2; `new` and `stable` are size and available pods, None for no pods."""
-    sizes = [
-        replica_set(each, size=pair[0], available=pair[1], revision=number, desired=replicas, age=timedelta(hours=age))
-        for each, pair, number, age in (("v1", stable or (0, 0), 1, 2), (image, new or (0, 0), 3, 1))
-    ]
-    found = rollout(
-        canary=canary,
-        image=image,
-        replicas=replicas,
-        status=RolloutStatus(
-            **{
-                "stable_rs": V1,
-                "current_pod_hash": hash_for(image),
-                "current_step_index": index,
-                "current_step_hash": step_hash(canary.steps),
-                "canary": CanaryStatus(weights=recorded),
-                **status,
-            }
-        ),
-    )
-    return RolloutContext(
-        snapshot=RolloutSnapshot(
-            rollout=found, objects=objects or Objects(), services={each.metadata.name: each for each in services}
-        ),
-        now=NOW,
-        rollout=found,
-        computed_hash=hash_for(image),
-        step_hash=step_hash(canary.steps),
-        replica_sets=(*sizes, *others),
-        stable=sizes[0],
-        new=sizes[1],
-    )
 
 
 def counts(context: RolloutContext) -> tuple[int, int]:
@@ -112,7 +50,7 @@ SCALED = canary_scale
 
 
 @pytest.mark.parametrize(
-    ("strategy", "replicas", "facts", "expected"),
+    ("strategy", "replicas", "given", "expected"),
     [
         pytest.param(routed(weight(10)), 10, {}, (1, 10), id="a weight"),
         pytest.param(
@@ -208,9 +146,9 @@ SCALED = canary_scale
     ],
 )
 def test_sizes_follow_step_scale_and_traffic(
-    strategy: CanaryStrategy, replicas: int, facts: dict[str, Any], expected: tuple[int, int]
+    strategy: CanaryStrategy, replicas: int, given: dict[str, Any], expected: tuple[int, int]
 ) -> None:
-    assert counts(updating(strategy, replicas=replicas, **facts)) == expected
+    assert counts(facts(strategy, replicas=replicas, **given)) == expected
 
 
 TOUR = (
@@ -230,7 +168,7 @@ TOUR = (
     ("index", "canary"), [(0, 0), (2, 1), (4, 1), (6, 3), (8, 2), (9, 4)], ids=lambda value: str(value)
 )
 def test_a_canary_scale_stays_in_force_across_later_weights(index: int, canary: int) -> None:
-    assert counts(updating(routed(*TOUR), replicas=4, index=index)) == (canary, 4)
+    assert counts(facts(routed(*TOUR), replicas=4, index=index)) == (canary, 4)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +184,7 @@ def test_the_weight_goes_back_by_steps_while_stable_gets_its_pods(
     delay: int | None, stable_available: int, expected: int
 ) -> None:
     strategy = routed(weight(10), weight(50), dynamic_stable_scale=True, abort_scale_down_delay_seconds=delay)
-    context = updating(strategy, abort=True, new=(5, 5), stable=(10, stable_available))
+    context = facts(strategy, abort=True, new=(5, 5), stable=(10, stable_available))
     assert subject.weight_while_handing_back(context) == expected
 
 
@@ -275,12 +213,12 @@ def threshold(kind: str, value: int) -> ReplicaProgressThreshold:
 def test_a_step_is_reached_when_the_canary_is_complete_and_stable_has_its_size(
     new: tuple[int, int], stable: tuple[int, int], members: dict[str, Any], expected: bool
 ) -> None:
-    context = updating(routed(weight(50), **members), new=new, stable=stable)
+    context = facts(routed(weight(50), **members), new=new, stable=stable)
     assert subject.is_at_target(context, Draft(context), None) is expected
 
 
 def test_a_stable_pod_that_is_still_terminating_keeps_a_step_from_being_reached() -> None:
-    context = updating(routed(weight(50)), new=(5, 5), stable=(10, 10))
+    context = facts(routed(weight(50)), new=(5, 5), stable=(10, 10))
     assert context.stable is not None
     leaving = replace(context.stable, status=replace(context.stable.status, replicas=11))
     context = replace(context, stable=leaving, replica_sets=(leaving, *context.replica_sets[1:]))
@@ -288,7 +226,7 @@ def test_a_stable_pod_that_is_still_terminating_keeps_a_step_from_being_reached(
 
 
 def test_without_a_stable_replica_set_no_step_is_reached() -> None:
-    context = replace(updating(routed(weight(50)), new=(5, 5), stable=(10, 10)), stable=None)
+    context = replace(facts(routed(weight(50)), new=(5, 5), stable=(10, 10)), stable=None)
     assert not subject.is_at_target(context, Draft(context), None)
 
 
@@ -296,12 +234,12 @@ def test_without_a_stable_replica_set_no_step_is_reached() -> None:
     ("replicas", "available", "expected"), [(10, 3, 30), (3, 1, 33), (3, 2, 66), (10, 12, 100), (0, 0, 100)]
 )
 def test_pods_bear_their_share_and_never_more_than_all(replicas: int, available: int, expected: int) -> None:
-    context = updating(routed(), replicas=replicas, new=(available, available))
+    context = facts(routed(), replicas=replicas, new=(available, available))
     assert subject.bearable_weight(context, context.new) == expected
 
 
 def test_large_weights_are_exact() -> None:
-    context = updating(routed(weight(10**8), routing=replace(TABLE, max_traffic_weight=10**8)), replicas=23)
+    context = facts(routed(weight(10**8), routing=replace(TABLE, max_traffic_weight=10**8)), replicas=23)
     assert counts(context) == (23, 23)
 
 
@@ -326,35 +264,35 @@ def sizes(context: RolloutContext, **changes: Any) -> dict[str, int]:
 
 def test_stable_moves_before_the_canary_and_each_pass_moves_one() -> None:
     strategy = routed(weight(50))
-    assert sizes(updating(strategy, stable=(4, 4), new=(1, 1))) == {"v1": 10}
-    assert sizes(updating(strategy, stable=(10, 10), new=(1, 1))) == {"v2": 5}
+    assert sizes(facts(strategy, stable=(4, 4), new=(1, 1))) == {"v1": 10}
+    assert sizes(facts(strategy, stable=(10, 10), new=(1, 1))) == {"v2": 5}
 
 
 def test_stable_shrinks_one_pass_after_its_traffic_has_left() -> None:
     strategy = routed(weight(50), dynamic_stable_scale=True)
-    facts: dict[str, Any] = {"stable": (9, 9), "new": (5, 5)}
-    assert sizes(updating(strategy, recorded=weights(10), **facts), weights=weights(50)) == {}
-    assert sizes(updating(strategy, recorded=weights(50), **facts), weights=weights(50)) == {"v1": 5}
+    given: dict[str, Any] = {"stable": (9, 9), "new": (5, 5)}
+    assert sizes(facts(strategy, recorded=weights(10), **given), weights=weights(50)) == {}
+    assert sizes(facts(strategy, recorded=weights(50), **given), weights=weights(50)) == {"v1": 5}
 
 
 def test_the_canary_shrinks_one_pass_after_its_traffic_has_left() -> None:
     strategy = routed(weight(50), weight(10))
-    facts: dict[str, Any] = {"stable": (10, 10), "new": (5, 5), "index": 1}
-    assert sizes(updating(strategy, recorded=weights(50), **facts), weights=weights(10)) == {}
-    assert sizes(updating(strategy, recorded=weights(10), **facts), weights=weights(10)) == {"v2": 1}
+    given: dict[str, Any] = {"stable": (10, 10), "new": (5, 5), "index": 1}
+    assert sizes(facts(strategy, recorded=weights(50), **given), weights=weights(10)) == {}
+    assert sizes(facts(strategy, recorded=weights(10), **given), weights=weights(10)) == {"v2": 1}
 
 
 def test_nobody_shrinks_while_the_weights_are_not_known_to_be_in_force() -> None:
     strategy = routed(weight(50), weight(10), dynamic_stable_scale=True)
     unverified = weights(10, verified=False)
-    facts: dict[str, Any] = {"new": (5, 5), "index": 1, "recorded": unverified}
+    given: dict[str, Any] = {"new": (5, 5), "index": 1, "recorded": unverified}
     old = replica_set("v0", size=3, revision=0, age=timedelta(hours=3))
-    assert sizes(updating(strategy, stable=(10, 10), others=(old,), **facts)) == {}
-    assert sizes(updating(strategy, stable=(8, 8), others=(old,), **facts)) == {"v1": 9}, "but growing is fine"
+    assert sizes(facts(strategy, stable=(10, 10), others=(old,), **given)) == {}
+    assert sizes(facts(strategy, stable=(8, 8), others=(old,), **given)) == {"v1": 9}, "but growing is fine"
 
 
 def test_a_revision_that_comes_back_into_service_loses_its_deadline() -> None:
-    context = updating(routed(weight(50)), stable=(10, 10), new=(5, 5))
+    context = facts(routed(weight(50)), stable=(10, 10), new=(5, 5))
     due = {names.SCALE_DOWN_DEADLINE_ANNOTATION: format_time(NOW)}
     both = tuple(
         replace(each, metadata=replace(each.metadata, annotations={**each.metadata.annotations, **due}))
@@ -376,7 +314,7 @@ def test_a_revision_that_comes_back_into_service_loses_its_deadline() -> None:
 def test_a_changed_number_of_pods_keeps_the_proportion_while_nothing_may_move(
     index: int, new: tuple[int, int], stable: tuple[int, int], expected: dict[str, int]
 ) -> None:
-    context = updating(routed(weight(40)), new=new, stable=stable, index=index)
+    context = facts(routed(weight(40)), new=new, stable=stable, index=index)
     spec = replace(context.spec, replicas=20, paused=True)
     context = replace(context, rollout=replace(context.rollout, spec=spec))
     draft = Draft(context)
@@ -388,7 +326,7 @@ def test_a_changed_number_of_pods_keeps_the_proportion_while_nothing_may_move(
 
 def test_a_changed_number_of_pods_never_goes_below_what_the_traffic_needs() -> None:
     strategy = routed(weight(40), dynamic_stable_scale=True)
-    context = updating(strategy, replicas=10, new=(1, 1), stable=(6, 6), recorded=weights(40))
+    context = facts(strategy, replicas=10, new=(1, 1), stable=(6, 6), recorded=weights(40))
     draft = Draft(context)
     subject.keep_proportion(context, draft)
     found = {each.name: each.replicas for each in draft.to_plan(None).actions if isinstance(each, PatchReplicaSet)}
@@ -398,9 +336,9 @@ def test_a_changed_number_of_pods_never_goes_below_what_the_traffic_needs() -> N
 # ---- An aborted canary --------------------------------------------------------------------------------------------
 
 
-def aborted(*, delay: int | None = 5, deadline: timedelta | None = None, **facts: Any) -> RolloutContext:
-    strategy = routed(weight(50), abort_scale_down_delay_seconds=delay, **facts.pop("members", {}))
-    context = updating(strategy, **{"new": (5, 5), "stable": (10, 10), "abort": True, "recorded": weights(0), **facts})
+def aborted(*, delay: int | None = 5, deadline: timedelta | None = None, **given: Any) -> RolloutContext:
+    strategy = routed(weight(50), abort_scale_down_delay_seconds=delay, **given.pop("members", {}))
+    context = facts(strategy, **{"new": (5, 5), "stable": (10, 10), "abort": True, "recorded": weights(0), **given})
     if deadline is None:
         return context
     assert context.new is not None
@@ -419,7 +357,7 @@ DEADLINE = names.SCALE_DOWN_DEADLINE_ANNOTATION
 
 
 @pytest.mark.parametrize(
-    ("facts", "expected"),
+    ("given", "expected"),
     [
         pytest.param({}, (None, format_time(NOW + timedelta(seconds=5))), id="stable is complete: the delay begins"),
         pytest.param({"stable": (10, 9)}, (None, None), id="stable lacks a pod: no delay yet"),
@@ -450,9 +388,9 @@ DEADLINE = names.SCALE_DOWN_DEADLINE_ANNOTATION
     ],
 )
 def test_an_aborted_canary_keeps_its_pods_until_traffic_and_delay_are_over(
-    facts: dict[str, Any], expected: tuple[int | None, str | None]
+    given: dict[str, Any], expected: tuple[int | None, str | None]
 ) -> None:
-    assert marks(aborted(**facts)) == expected
+    assert marks(aborted(**given)) == expected
 
 
 def test_a_held_canary_learns_the_wanted_number_without_changing_its_size() -> None:
@@ -475,7 +413,7 @@ def superseded(image: str, size: int, revision: int, *, deadline: timedelta | No
 
 def promoted(*others: ReplicaSet, **members: Any) -> RolloutContext:
     """Return the facts after v1 has become stable again, with other revisions left."""
-    context = updating(routed(weight(50), **members), others=others, stable=(10, 10), new=(10, 10), image="v1", index=1)
+    context = facts(routed(weight(50), **members), others=others, stable=(10, 10), new=(10, 10), image="v1", index=1)
     one = context.replica_sets[1]
     status = replace(context.status, stable_rs=V1, canary=CanaryStatus(weights=weights(0, of=V1)))
     return replace(
@@ -523,13 +461,13 @@ def test_a_revision_that_was_stable_keeps_its_pods_for_the_delay(
 
 def test_an_unreferenced_revision_in_the_middle_of_an_update_goes_at_once() -> None:
     old = superseded("v2", 5, 2)
-    context = updating(routed(weight(50)), image="v3", others=(old,), stable=(10, 10), new=(5, 5))
+    context = facts(routed(weight(50)), image="v3", others=(old,), stable=(10, 10), new=(5, 5))
     assert sizes(context) == {"v2": 0}
 
 
 def test_superseded_pods_stay_while_too_few_others_are_available() -> None:
     old = superseded("v2", 5, 2)
-    context = updating(routed(weight(50), max_unavailable=1), image="v3", others=(old,), stable=(10, 1), new=(5, 3))
+    context = facts(routed(weight(50), max_unavailable=1), image="v3", others=(old,), stable=(10, 1), new=(5, 3))
     assert sizes(context) == {}
 
 
@@ -549,7 +487,7 @@ def rule(*hashes: str) -> Objects:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "facts"),
+    ("strategy", "given"),
     [
         pytest.param(routed(weight(50)), {"recorded": weights(20)}, id="recorded as canary"),
         pytest.param(routed(weight(50)), {"recorded": weights(20, of=V3, stable=V2)}, id="recorded as stable"),
@@ -577,15 +515,15 @@ def rule(*hashes: str) -> Objects:
         pytest.param(routed(weight(50), routing=RULED), {"objects": rule(V1, V2)}, id="a subset of the mesh"),
     ],
 )
-def test_pods_that_may_still_get_traffic_are_left_alone(strategy: CanaryStrategy, facts: dict[str, Any]) -> None:
+def test_pods_that_may_still_get_traffic_are_left_alone(strategy: CanaryStrategy, given: dict[str, Any]) -> None:
     old = superseded("v2", 5, 2, deadline=-SOON)
-    context = updating(strategy, image="v3", others=(old,), stable=(10, 10), new=(5, 5), **facts)
+    context = facts(strategy, image="v3", others=(old,), stable=(10, 10), new=(5, 5), **given)
     assert V2 in subject.referenced_hashes(context, Draft(context))
     assert sizes(context) == {}
 
 
 def test_weights_that_this_very_pass_sets_count_as_well() -> None:
-    context = updating(routed(weight(50)), image="v3", others=(superseded("v2", 5, 2),), stable=(10, 10), new=(5, 5))
+    context = facts(routed(weight(50)), image="v3", others=(superseded("v2", 5, 2),), stable=(10, 10), new=(5, 5))
     draft = Draft(context)
     draft.weights = weights(20)
     assert V2 in subject.referenced_hashes(context, draft)
@@ -595,7 +533,7 @@ def test_weights_that_this_very_pass_sets_count_as_well() -> None:
     "objects", [pytest.param(Objects(), id="it does not exist"), pytest.param(rule(), id="it has no subsets")]
 )
 def test_a_mesh_without_subsets_refers_to_nobody(objects: Objects) -> None:
-    context = updating(routed(weight(50), routing=RULED), image="v3", stable=(10, 10), objects=objects)
+    context = facts(routed(weight(50), routing=RULED), image="v3", stable=(10, 10), objects=objects)
     assert subject.referenced_hashes(context, Draft(context)) == {V1, V3}
 
 

@@ -66,9 +66,10 @@ def decide(context: RolloutContext, draft: Draft) -> None:
     is_to_be_repeated = (
         current is not None and runs.is_resumed(context) and current.status.phase == names.RUN_INCONCLUSIVE
     )
-    if current is not None and not is_to_be_repeated:
+    if current is not None and (not is_to_be_repeated or context.spec.paused):
         draft.experiment = current
-        _judge(draft, current)
+        if not is_to_be_repeated:
+            _judge(draft, current)
     elif context.stable is not None:
         _try_to_begin(context, draft, step)
     _wait_for(context, draft)

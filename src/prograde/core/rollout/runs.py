@@ -90,11 +90,9 @@ def is_retry(context: RolloutContext) -> bool:
 def is_resumed(context: RolloutContext) -> bool:
     """Tell whether somebody has taken back a pause that an inconclusive result had caused.
 
-    What is left is our mark of having paused, without any reason. While the user pauses the whole Rollout, that mark is
-    kept and says nothing.
+    What is left is our mark of having paused, without any reason.
     """
-    status = context.status
-    return status.controller_pause and not status.pause_conditions and not context.spec.paused
+    return context.status.controller_pause and not context.status.pause_conditions
 
 
 def record(context: RolloutContext, draft: Draft, status: RolloutStatus) -> RolloutStatus:

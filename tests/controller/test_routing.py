@@ -218,6 +218,19 @@ async def test_a_rollout_that_wants_something_else_now_is_woken_by_that() -> Non
         assert on.woken == [("cart", True)]
 
 
+@virtual_time
+async def test_whoever_else_routes_with_an_object_is_known() -> None:
+    selecting = rollout("selecting", labels={SELECTION_LABEL: "x"})
+    async with stage(rollout(), selecting, rollout("apart", labels={SELECTION_LABEL: "y"})) as on:
+        on.sandbox.apply(knob(labels={SELECTION_LABEL: "x"}))
+        for name, others in (("cart", ["selecting"]), ("selecting", ["cart"]), ("apart", [])):
+            objects = await on.read(name)
+            one = on.rollouts.get(NamespacedName("default", name))
+            assert one is not None
+            sharing = on.objects.sharing(one, objects)
+            assert [other.metadata.name for other in sharing.get(REF, ())] == others
+
+
 class _Named:
     """Wants one object of a kind, named like the Rollout."""
 

@@ -168,6 +168,7 @@ class RolloutReconciler:
         return msgspec.structs.replace(
             snapshot,
             objects=objects,
+            sharing=self._objects.sharing(rollout, objects),
             analysis_templates=templates[0],
             cluster_analysis_templates=templates[1],
             workload=found.workload,

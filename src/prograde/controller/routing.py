@@ -20,7 +20,7 @@ Objects of a namespace other than the one that is watched are read one by one, t
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -187,6 +187,17 @@ class RoutingObjects:
         informer = followed.informer
         return informer if informer.has_synced and informer.refusal is None else None
 
+    def sharing(self, rollout: Rollout, objects: Objects) -> dict[ObjectRef, tuple[Rollout, ...]]:
+        """Return which of these objects other Rollouts want, too, and these Rollouts."""
+        found = {}
+        for ref, obj in objects.found.items():
+            labels = msgspec.convert(obj.get("metadata"), ObjectMeta).labels
+            keys = {*self._named(ref), *self._selecting(ref.kind, ref.namespace, [labels])} - {key_of(rollout)}
+            others = (self._rollouts.get(key) for key in sorted(keys))
+            if keys:
+                found[ref] = tuple(other for other in others if other is not None)
+        return found
+
     def cached(self, ref: ObjectRef) -> JsonObject | None:
         """Return an object if it is followed and known; not asked for, it is not followed."""
         informer = self.informer_of(self.resource(ref.kind), ref.namespace)
@@ -262,26 +273,29 @@ class RoutingObjects:
             self._changed(kind, new)
         if kind == INGRESSES and ingress_class(changed) not in self._ingress_classes:
             return
-        for key in dict.fromkeys((*self._named(kind, changed), *self._selecting(kind, old, new))):
+        metadata = changed.metadata
+        # As it is and as it was: it may have left a selection.
+        labels = [each.metadata.labels for each in (old, new) if each is not None]
+        keys = [
+            *self._named(ObjectRef(kind, metadata.namespace, metadata.name)),
+            *self._selecting(kind, metadata.namespace, labels),
+        ]
+        for key in dict.fromkeys(keys):
             self._wake(key, informer.has_synced)
 
-    def _named(self, kind: ObjectKind, obj: RoutingObject) -> Iterable[NamespacedName]:
-        where = _of_object(kind, obj.metadata.namespace, obj.metadata.name)
-        return map(key_of, self._rollouts.find("object", where))
+    def _named(self, ref: ObjectRef) -> Iterable[NamespacedName]:
+        return map(key_of, self._rollouts.find("object", _of_object(ref.kind, ref.namespace, ref.name)))
 
     def _selecting(
-        self, kind: ObjectKind, old: RoutingObject | None, new: RoutingObject | None
+        self, kind: ObjectKind, namespace: str, labels: Sequence[Mapping[str, str]]
     ) -> Iterable[NamespacedName]:
-        """Return the Rollouts that select the object as it is or as it was."""
-        states = [each.metadata for each in (old, new) if each is not None]
-        for rollout in self._rollouts.find("object", _of_namespace(kind, states[0].namespace)):
+        """Return the Rollouts that select an object with any of these labels."""
+        for rollout in self._rollouts.find("object", _of_namespace(kind, namespace)):
             selections = wanted_by(rollout, self._routers_of).selections
             if any(
-                each.kind == kind
-                and each.namespace == state.namespace
-                and selector_matches(each.selector, state.labels)
+                each.kind == kind and each.namespace == namespace and selector_matches(each.selector, some)
                 for each in selections
-                for state in states
+                for some in labels
             ):
                 yield key_of(rollout)
 

@@ -43,6 +43,7 @@ from prograde.core.rollout.conditions import (
     remove_condition,
     set_condition,
 )
+from prograde.core.rollout.conflicts import conflict_of
 from prograde.core.rollout.context import DEFAULT_SETTINGS, PlannerSettings, RolloutContext
 from prograde.core.rollout.draft import Draft, Stage
 from prograde.core.rollout.references import references_of
@@ -267,6 +268,9 @@ def _first_error(snapshot: RolloutSnapshot, rollout: Rollout) -> _Error | None:
         errors = validate_references(rollout, references_of(snapshot))
         if errors:
             return _reference_error(rollout, errors[0])
+        if (conflict := conflict_of(snapshot)) is not None:
+            remedy = "name something else in the field, or let the other Rollout go"
+            return _Error(WaitReason.INVALID_SPEC, conflict.path, str(conflict), remedy=remedy)
     return _Error(WaitReason.INVALID_SPEC, errors[0].path, str(errors[0])) if errors else None
 
 

@@ -16,7 +16,7 @@ from prograde.api.experiment import Experiment
 from prograde.api.rollout import Rollout
 from prograde.api.workloadref import Workload
 from prograde.api.workloads import Pod, ReplicaSet, Service
-from prograde.core.objects import Objects
+from prograde.core.objects import ObjectRef, Objects
 from prograde.core.plan import PluginCall, RunRef
 
 __all__ = ["CreateFailure", "PluginAnswer", "RolloutSnapshot"]
@@ -79,6 +79,8 @@ class RolloutSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     cluster_analysis_templates: Mapping[str, ClusterAnalysisTemplate] = {}
     objects: Objects = Objects()
     """What routers have asked for."""
+    sharing: Mapping[ObjectRef, tuple[Rollout, ...]] = {}
+    """Those of `objects` that other Rollouts route with, too, and these Rollouts."""
     workload: Workload | None = None
     """The workload that `spec.workloadRef` names; None when it does not exist, or none is named."""
     workload_error: str = ""

@@ -1,30 +1,34 @@
 """What may happen to a Rollout, drawn from one integer: its spec, what its users do, and what goes wrong.
 
-Nothing is executed here. A `History` is plain data that can be printed, so that a failure can be told as a story. Each
-seed uses only some of the kinds of moves (a "swarm"): a history of nothing but crashes finds other mistakes than
-one with a little of everything.
+Nothing is executed here. A `History` is plain data that can be printed, written to a file and cut down, so that a
+failure can be told as a story. Each seed uses only some of the kinds of moves (a "swarm"): a history of nothing but
+crashes finds other mistakes than one with a little of everything.
+
+A seed means its history only together with `VERSION`, which counts up whenever the draw changes.
 """
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["BROKEN_IMAGES", "GOOD_IMAGES", "NAME", "History", "Move", "history_of"]
+import msgspec
+
+from prograde.api.rollout import Rollout
+from prograde.simulator import specs
+from prograde.simulator.scenery import make_up
+from prograde.simulator.specs import BROKEN_IMAGES, GOOD_IMAGES, NAME
+
+__all__ = ["VERSION", "History", "Move", "history_of", "service", "surroundings"]
 
 Json = dict[str, Any]
 
-NAME: Final = "subject"
-GOOD_IMAGES: Final = tuple(f"argoproj/rollouts-demo:{color}" for color in ("blue", "green", "yellow", "red", "slow-3"))
-BROKEN_IMAGES: Final = tuple(
-    f"argoproj/rollouts-demo:{fault}" for fault in ("does-not-exist", "crash", "never-ready", "oom")
-)
+VERSION: Final = 2
+
 MOVES_MAX: Final = 24
 """Long enough for several updates and accidents on top of each other, short enough to be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Something that happens `after_seconds` after the move before."""
 
     after_seconds: float
@@ -35,24 +39,35 @@ class Move:
         return f"+{self.after_seconds:.3f}s {self.kind}" + ("" if self.value is None else f" {self.value}")
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A seed's whole story."""
 
     seed: int
+    version: int = VERSION
     spec: Json
     moves: tuple[Move, ...]
 
     @property
     def manifests(self) -> list[Json]:
-        """Return the Rollout and the Services that it may name."""
-        rollout = {
+        """Return the Rollout and what it may name: its Services, routing objects and templates."""
+        return [self.rollout, *surroundings(self.rollout)]
+
+    @property
+    def rollout(self) -> Json:
+        return {
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Rollout",
             "metadata": {"name": NAME, "namespace": "default"},
             "spec": self.spec,
         }
-        return [rollout, *(service(name) for name in ("active", "preview"))]
+
+
+def surroundings(rollout: Json) -> list[Json]:
+    """Return everything that a Rollout names, and the two Services that any strategy may name later."""
+    typed = msgspec.json.decode(msgspec.json.encode(rollout), type=Rollout)
+    services = [service(name) for name in ("active", "preview")]
+    existing = [("Service", each["metadata"]["name"]) for each in services]
+    return [*services, *(each.manifest for each in make_up(typed, existing))]
 
 
 def service(name: str) -> Json:
@@ -61,15 +76,15 @@ def service(name: str) -> Json:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {"selector": {"app": NAME}, "ports": [{"port": 80}]},
+        "spec": {"selector": {"app": NAME}, "ports": [{"name": "http", "port": 80}]},
     }
 
 
 def history_of(seed: int) -> History:
     """Return the history that belongs to `seed`."""
-    rng = random.Random(seed)
-    spec = _spec(rng)
-    kinds = [kind for kind in _MOVES if rng.random() < 0.5] or ["image"]
+    rng = random.Random(f"{VERSION} {seed}")
+    spec = specs.spec(rng)
+    kinds = [kind for kind in _MOVES if rng.random() < 0.4] or ["image"]
     kinds += ["image", "image", "promote", "heal", "heal"]
     moves = []
     for _ in range(rng.randint(4, MOVES_MAX)):
@@ -77,90 +92,7 @@ def history_of(seed: int) -> History:
         # Mostly in the middle of things, sometimes when they have come to rest.
         pause = rng.choice((rng.uniform(0, 0.3), rng.uniform(0, 2), rng.uniform(0, 20), rng.uniform(20, 90)))
         moves.append(Move(round(pause, 3), kind, _MOVES.get(kind, _nothing)(rng)))
-    return History(seed, spec, tuple(moves))
-
-
-# ---- The spec --------------------------------------------------------------------------------------------------------
-
-
-def _spec(rng: random.Random) -> Json:
-    spec: Json = {
-        "replicas": rng.choice((1, 1, 2, 3, 4, 5, 7)),
-        "progressDeadlineSeconds": rng.choice((15, 30, 60)),
-        "selector": {"matchLabels": {"app": NAME}},
-        "strategy": strategy(rng),
-        "template": {
-            "metadata": {"labels": {"app": NAME}},
-            "spec": {"containers": [{"name": "demo", "image": GOOD_IMAGES[0]}]},
-        },
-    }
-    if rng.random() < 0.4:
-        spec["minReadySeconds"] = rng.choice((1, 3, 10))
-    if rng.random() < 0.3:
-        spec["progressDeadlineAbort"] = True
-    if rng.random() < 0.3:
-        spec["revisionHistoryLimit"] = rng.choice((2, 3))  # less is invalid with a scaleDownDelayRevisionLimit of 2
-    if rng.random() < 0.2:
-        spec["rollbackWindow"] = {"revisions": rng.choice((1, 2))}
-    return spec
-
-
-def strategy(rng: random.Random) -> Json:
-    """Return a strategy of either kind."""
-    return {"canary": _canary(rng)} if rng.random() < 0.6 else {"blueGreen": _blue_green(rng)}
-
-
-def _canary(rng: random.Random) -> Json:
-    canary: Json = _limits(rng)
-    if rng.random() < 0.85:
-        canary["steps"] = _steps(rng)
-    if rng.random() < 0.2:
-        canary |= {"stableService": "active", "canaryService": "preview"}
-    if rng.random() < 0.2:
-        canary["canaryMetadata"] = {"labels": {"role": "canary"}}
-        canary["stableMetadata"] = {"labels": {"role": "stable"}}
-    return canary
-
-
-def _limits(rng: random.Random) -> Json:
-    surge = rng.choice((None, 0, 1, 2, "10%", "25%", "50%", "100%"))
-    unavailable = rng.choice((None, 0, 0, 1, 2, "10%", "25%", "50%"))
-    if surge == 0 and unavailable == 0:
-        unavailable = 1
-    chosen = {"maxSurge": surge, "maxUnavailable": unavailable}
-    return {name: value for name, value in chosen.items() if value is not None}
-
-
-def _steps(rng: random.Random) -> list[Json]:
-    steps: list[Json] = []
-    for _ in range(rng.randint(0, 5)):
-        kind = rng.random()
-        if kind < 0.55:
-            steps.append({"setWeight": rng.choice((0, 1, 10, 20, 25, 33, 50, 66, 75, 90, 99, 100))})
-        elif kind < 0.8:
-            steps.append({"pause": {"duration": rng.choice((1, "2s", 5, "10s", "1m"))}})
-        else:
-            steps.append({"pause": {}})
-    return steps
-
-
-def _blue_green(rng: random.Random) -> Json:
-    blue_green: Json = {"activeService": "active"}
-    if rng.random() < 0.7:
-        blue_green["previewService"] = "preview"
-    if rng.random() < 0.7:
-        blue_green["autoPromotionEnabled"] = rng.random() < 0.5
-    if rng.random() < 0.4:
-        blue_green["autoPromotionSeconds"] = rng.choice((1, 5, 20))
-    if rng.random() < 0.4:
-        blue_green["previewReplicaCount"] = rng.choice((1, 2, 3))
-    if rng.random() < 0.6:
-        blue_green["scaleDownDelaySeconds"] = rng.choice((0, 1, 5, 30))
-    if rng.random() < 0.3:
-        blue_green["scaleDownDelayRevisionLimit"] = rng.choice((0, 1, 2))
-    if rng.random() < 0.4:
-        blue_green["abortScaleDownDelaySeconds"] = rng.choice((0, 1, 10))
-    return blue_green
+    return History(seed=seed, spec=spec, moves=tuple(moves))
 
 
 # ---- The moves -------------------------------------------------------------------------------------------------------
@@ -174,8 +106,8 @@ def _image(rng: random.Random) -> str:
     return rng.choice(BROKEN_IMAGES) if rng.random() < 0.25 else rng.choice(GOOD_IMAGES)
 
 
-def _image_and_size(rng: random.Random) -> tuple[str, int]:
-    return _image(rng), _size(rng)
+def _image_and_size(rng: random.Random) -> list[Any]:
+    return [_image(rng), _size(rng)]
 
 
 def _size(rng: random.Random) -> int:
@@ -186,11 +118,11 @@ def _seconds(rng: random.Random) -> float:
     return round(rng.choice((0.0, rng.uniform(0, 1), rng.uniform(1, 40))), 3)
 
 
-def _trouble(rng: random.Random) -> tuple[str, str, float, int | None]:
+def _trouble(rng: random.Random) -> list[Any]:
     """Return the verbs that a fault hits, the resource, its probability, and its number of times."""
     verbs = rng.choice(("patch", "create", "patch,create,delete", "get,list"))
     resource = rng.choice(("", "", "rollouts*", "replicasets", "services"))
-    return verbs, resource, rng.choice((0.1, 0.5, 1.0)), rng.choice((1, 2, 5, None))
+    return [verbs, resource, rng.choice((0.1, 0.5, 1.0)), rng.choice((1, 2, 5, None))]
 
 
 def _few(rng: random.Random) -> int:
@@ -199,6 +131,24 @@ def _few(rng: random.Random) -> int:
 
 def _share(rng: random.Random) -> float:
     return round(rng.random(), 3)
+
+
+def _steps(rng: random.Random) -> list[Json]:
+    return specs.steps(rng, is_routed=True)
+
+
+def _writes_and_seconds(rng: random.Random) -> list[Any]:
+    """Return after how many writes a controller crashes, and when it comes back."""
+    return [rng.randint(1, 12), _seconds(rng)]
+
+
+def _jump(rng: random.Random) -> float:
+    """Return how far a clock jumps; mostly forward, as clocks that were wrong do."""
+    return round(rng.choice((rng.uniform(0, 5), rng.uniform(5, 120), -rng.uniform(0, 5))), 3)
+
+
+def _sizes(rng: random.Random) -> list[int]:
+    return [rng.randint(1, 8) for _ in range(rng.randint(1, 6))]
 
 
 _MOVES: Final[dict[str, Callable[[random.Random], Any]]] = {
@@ -213,8 +163,8 @@ _MOVES: Final[dict[str, Callable[[random.Random], Any]]] = {
     "undo": _share,
     "scale": _size,
     "steps": _steps,
-    "limits": _limits,
-    "strategy": strategy,
+    "limits": specs.limits,
+    "strategy": specs.strategy,
     "pause": _nothing,
     "unpause": _nothing,
     "restart": _nothing,
@@ -222,6 +172,9 @@ _MOVES: Final[dict[str, Callable[[random.Random], Any]]] = {
     "make-invalid": _nothing,
     "make-valid": _nothing,
     "lose-service": _seconds,
+    # What other programs do.
+    "autoscaler": _sizes,
+    "gitops": _nothing,
     # What goes wrong.
     "conflicts": _trouble,
     "errors": _trouble,
@@ -238,8 +191,11 @@ _MOVES: Final[dict[str, Callable[[random.Random], Any]]] = {
     "stale-lists": _few,
     "forget-history": _nothing,
     "crash": _seconds,
+    "crash-at-write": _writes_and_seconds,
     "rival": _seconds,
+    "clock-jumps": _jump,
     "pods-fail": _share,
+    "node-vanishes": _seconds,
     "kubelet-stops": _seconds,
     "heal": _nothing,
 }

@@ -37,7 +37,7 @@ _NAME_MAX: Final = 253
 class Read(Protocol):
     """Looks an object up by resource, namespace and name; None when there is none."""
 
-    def __call__(self, resource: Resource, namespace: str, name: str) -> Object | None: ...
+    def __call__(self, resource: Resource, namespace: str, name: str, /) -> Object | None: ...
 
 
 class Destination(NamedTuple):

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class World:
         self._wrap = wrap
         self._planned = planned
         self._routers_of = routers_of
+        self.skew = timedelta(0)
+        """How far the controllers' clock is ahead of the cluster's."""
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._rival: asyncio.Task[None] | None = None
@@ -97,18 +100,21 @@ class World:
         rng = random.Random(1)
         transport = self._wrap(self.sandbox.transport("rollouts-controller"))
         client = Client(transport, qps=0, observer=self.metrics.observe_request, rng=rng)
-        recorder = EventRecorder(client, component=EVENT_SOURCE_COMPONENT, now=wall_clock, rng=rng)
+        recorder = EventRecorder(client, component=EVENT_SOURCE_COMPONENT, now=self._controllers_clock, rng=rng)
         controller = Controller(
             client,
             self._settings,
             self.metrics,
             recorder,
-            now=wall_clock,
+            now=self._controllers_clock,
             rng=rng,
             routers_of=self._routers_of,
             planned=self._planned,
         )
         await controller.run(stop)
+
+    def _controllers_clock(self) -> datetime:
+        return wall_clock() + self.skew
 
     # --- doing -------------------------------------------------------------------------------------------------------
 

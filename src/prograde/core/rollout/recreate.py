@@ -151,8 +151,9 @@ def _waiting_for_end(context: RolloutContext, chosen: ReplicaSet, remaining: lis
 def _conclude(context: RolloutContext, draft: Draft) -> RolloutStatus:
     status = base_status(context)
     if context.status.promote_full:
-        # There is nothing to skip but an abort.
+        # There is nothing to skip but an abort. A request that stayed would undo every later abort.
         draft.remove_abort()
+        status = msgspec.structs.replace(status, promote_full=False)
     reason = _promotion_reason(context, draft)
     return promote(context, draft, status, reason) if reason else status
 
@@ -168,6 +169,4 @@ def _promotion_reason(context: RolloutContext, draft: Draft) -> str:
     others = [each for each in context.replica_sets if each is not context.new]
     if context.new.status.available_replicas < context.replicas or any(each.status.replicas > 0 for each in others):
         return ""
-    if context.status.promote_full:
-        return "Full promotion requested"
     return fast_rollback_reason(context) or "Completed recreate update"

@@ -78,12 +78,21 @@ def test_the_old_version_is_gone_before_the_new_one_gets_its_first_pod():
     assert wait.reason is WaitReason.PODS_TERMINATING
     assert wait.object == f"Pod {made.of_image('v1').metadata.name}-0"
     assert "and 2 more of another version is still terminating" in wait.message
-    assert wait.since == NOW
+    assert (wait.since, wait.until) == (None, None)
     assert made.plans[-1].requeue_at == made.now + timedelta(seconds=2)
     made.end_pods()
     made.run_to_phase(names.PHASE_HEALTHY)
     assert made.shape() == "0/3"
     assert made.overlaps == 0
+
+
+def test_a_pod_that_is_terminating_is_known_to_be_killed_some_time():
+    made = update(world())
+    killed_at = made.now + timedelta(seconds=30)
+    made.pods = [replace(each, metadata=replace(each.metadata, deletion_timestamp=killed_at)) for each in made.pods]
+    plan = made.plan()
+    assert plan.waits[0].until == killed_at
+    assert plan.requeue_at == made.now + timedelta(seconds=2)
 
 
 def test_the_new_version_is_stable_when_all_its_pods_are_available():

@@ -132,6 +132,8 @@ def _pods_of_others(context: RolloutContext, chosen: ReplicaSet, pods: tuple[Pod
 
 def _waiting_for_end(context: RolloutContext, chosen: ReplicaSet, remaining: list[Pod]) -> Wait:
     first = min(remaining, key=lambda pod: pod.metadata.name)
+    # Whoever deletes a pod sets the time at which it is killed.
+    killed_at = first.metadata.deletion_timestamp
     rest = f" and {len(remaining) - 1} more" if len(remaining) > 1 else ""
     return Wait(
         reason=WaitReason.PODS_TERMINATING,
@@ -141,7 +143,7 @@ def _waiting_for_end(context: RolloutContext, chosen: ReplicaSet, remaining: lis
         ),
         object=f"Pod {first.metadata.name}",
         field="spec.strategy.recreate",
-        since=first.metadata.deletion_timestamp or context.last_progress,
+        until=killed_at if killed_at is not None and killed_at > context.now else None,
     )
 
 

@@ -1,0 +1,103 @@
+"""Conditions on a measurement: the environment that they see, and their evaluation.
+
+    result   the measured value
+    asInt, asFloat, isNaN, isInf   conversions and tests
+    isNil, default   look at the whole result, whatever they are given
+
+The last two are as Argo Rollouts has them: ``default(result.field, 0)`` is the result and not the field.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from prograde.expr.compiler import EnvironmentFunction, Program, compile_expression
+from prograde.expr.errors import RunError
+from prograde.expr.kinds import ANY, BOOL, FLOAT, INT64, Kind, kind_of
+from prograde.expr.times import Instant
+from prograde.expr.values import Int64, Value, go_type, int_of_float, is_number, text_of
+
+__all__ = ["evaluate"]
+
+PROGRAMS_MAX: Final = 4096
+"""Compiled expressions that are kept; a cluster has fewer conditions, and most are evaluated again and again."""
+
+
+def _as_int(value: Value) -> Int64:
+    if isinstance(value, str):
+        return Int64(_parsed_int(value))
+    if is_number(value):
+        return Int64(int_of_float(value) if isinstance(value, float) else value)
+    raise RunError(f"asInt() not supported on {go_type(value)} {text_of(value)}")
+
+
+def _parsed_int(text: str) -> int:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise RunError(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    # Longer numbers do not fit, and are slow to read.
+    number = int(text) if len(digits.lstrip("0")) < 20 else 1 << 64
+    if not -(1 << 63) <= number < 1 << 63:
+        raise RunError(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return number
+
+
+def _as_float(value: Value) -> float:
+    if isinstance(value, str):
+        return _parsed_float(value)
+    if is_number(value):
+        return float(value)
+    raise RunError(f"asFloat() not supported on {go_type(value)} {text_of(value)}")
+
+
+def _parsed_float(text: str) -> float:
+    try:
+        if text != text.strip() or not text.isascii():
+            raise ValueError(text)
+        plain = text.replace("_", "").lower()
+        number = float.fromhex(text.replace("_", "")) if "0x" in plain else float(plain)
+    except OverflowError:
+        number = math.inf
+        plain = ""
+    except ValueError:
+        raise RunError(f'strconv.ParseFloat: parsing "{text}": invalid syntax') from None
+    if math.isinf(number) and "inf" not in plain:
+        raise RunError(f'strconv.ParseFloat: parsing "{text}": value out of range')
+    return number
+
+
+def _default(run_result: Value, other: Value) -> Value:
+    return other if run_result is None else run_result
+
+
+def evaluate(source: str, result: Value, clock: Callable[[], datetime]) -> Value:
+    """Return the value of an expression about a measured value.
+
+    `clock` says what ``now()`` is, aware.
+
+    Raises:
+        ExpressionError: the expression is wrong, or has no value for this result.
+    """
+    program = _program(source, kind_of(result))
+    functions: Mapping[str, Value] = {
+        "isNil": lambda _: result is None,
+        "default": lambda _, other: other if result is None else result,
+    }
+    return program({"result": result, **functions}, lambda: Instant.of(clock()))
+
+
+@lru_cache(maxsize=PROGRAMS_MAX)
+def _program(source: str, kind: Kind) -> Program:
+    return compile_expression(source, {"result": kind}, _FUNCTIONS)
+
+
+_FUNCTIONS: Final = {
+    "asInt": EnvironmentFunction((ANY,), INT64, _as_int),
+    "asFloat": EnvironmentFunction((ANY,), FLOAT, _as_float),
+    "isNaN": EnvironmentFunction((FLOAT,), BOOL, math.isnan),
+    "isInf": EnvironmentFunction((FLOAT,), BOOL, math.isinf),
+    "isNil": EnvironmentFunction((ANY,), BOOL, None),
+    "default": EnvironmentFunction((ANY, ANY), ANY, None),
+}

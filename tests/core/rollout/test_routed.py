@@ -36,6 +36,7 @@ from prograde.core.objects import Objects
 from prograde.core.plan import PatchReplicaSet
 from prograde.core.rollout import routed as subject
 from prograde.core.rollout.context import RolloutContext
+from prograde.core.rollout.destinationrules import destination_rule_of
 from prograde.core.rollout.draft import Draft
 
 
@@ -481,7 +482,7 @@ PAIR = PingPong(ping_service="ping", pong_service="pong")
 
 def rule(*hashes: str) -> Objects:
     subsets: list[Any] = [{"name": each, "labels": {names.POD_TEMPLATE_HASH_LABEL: each}} for each in hashes]
-    ref = subject.destination_rule_of(rollout(canary=routed(routing=RULED)))
+    ref = destination_rule_of(rollout(canary=routed(routing=RULED)))
     assert ref is not None
     return Objects(found={ref: {"spec": {"subsets": subsets}}})
 

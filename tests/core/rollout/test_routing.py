@@ -429,14 +429,13 @@ def test_several_routers_are_told_the_same_one_after_the_other_and_one_event_say
     ],
 )
 def test_the_weight_is_verified_only_if_nobody_says_no(answers: tuple[bool | None, ...], expected: bool | None) -> None:
-    in_force = {True: 10, False: 0, None: None}
-    spec = {
-        "weight": 10, "max": 100, "additional": [], "routes": [], "canary": V2, "stable": V1,
-    }  # fmt: skip
-    tables: dict[str, JsonObject] = {
-        name: {"spec": dict(spec), **({} if answer is None else {"inForce": in_force[answer]})}
-        for name, answer in zip(("table", "other"), answers, strict=True)
-    }
+    in_force = {True: 10, False: 0}
+    spec: JsonObject = {"weight": 10, "max": 100, "additional": [], "routes": [], "canary": V2, "stable": V1}
+    tables: dict[str, JsonObject] = {}
+    for name, answer in zip(("table", "other"), answers, strict=True):
+        tables[name] = {"spec": {**spec}}
+        if answer is not None:
+            tables[name]["inForce"] = in_force[answer]
     found = Pass(facts(routed(*STEPS), new=(1, 1), recorded=weights(10), **FULL), tables=tables)
     assert found.recorded == weights(10, verified=expected)
     assert found.goes_on

@@ -93,6 +93,22 @@ def test_routes_of_a_list_are_patched_one_by_one_until_the_first_that_cannot_be(
     assert (wait.field, wait.remedy) == (FIELD, "create the HTTPRoute, or name one that exists")
 
 
+def test_on_the_way_back_every_route_is_brought_in_line_that_can_be() -> None:
+    listed = {"httpRoutes": [{"name": "a"}, {"name": "b"}], "grpcRoute": "c", "tcpRouteSelector": {}, "tlsRoute": "d"}
+    routes = {ref("b"): route_of(split(50)), ref("d", TLS_ROUTES): route_of(split(50))}
+    web = Web(routes, listed, unserved=[GRPC_ROUTES, TCP_ROUTES])
+    assert web.ask(0).groups == ()
+    routed = web.ask(0, is_going_back=True)
+    assert [[action.ref.name for action in group] for group in routed.groups] == [["b", "d"]]
+    assert routed.error == 'failed to set weight via plugin: httproutes.gateway.networking.k8s.io "a" not found'
+    assert [wait.message.removeprefix("failed to set weight via plugin: ") for wait in routed.waits] == [
+        'httproutes.gateway.networking.k8s.io "a" not found',
+        "the API server does not know grpcroutes.gateway.networking.k8s.io",
+        "the API server does not know tcproutes.gateway.networking.k8s.io",
+    ]
+    assert routed.verified is None
+
+
 def test_listed_routes_come_first_then_the_single_one_then_the_selected() -> None:
     config = {"httpRoutes": [{"name": "z"}], "httpRoute": "y", "httpRouteSelector": {"matchLabels": {"app": "web"}}}
     labelled = route_of(labels={"app": "web"})

@@ -350,6 +350,16 @@ def test_several_stable_ingresses_are_handled_one_by_one_and_the_first_error_end
     assert [action.ref.name for action in web.route(10)] == ["web-b-canary", "web-c-canary"]
 
 
+def test_on_the_way_back_every_ingress_is_brought_in_line_that_can_be() -> None:
+    objects = {"b": ingress(), "c": ingress(), "web-b-canary": canary_ingress(50), "web-c-canary": canary_ingress(50)}
+    web = Web(objects, stable_ingresses=("a", "b", "c"))
+    assert web.ask(0).groups == ()
+    routed = web.ask(0, is_going_back=True)
+    assert [[action.ref.name for action in group] for group in routed.groups] == [["web-b-canary", "web-c-canary"]]
+    assert routed.error == ('error retrieving stableIngress `a` from cache: ingress.networking.k8s.io "a" not found')
+    assert [wait.object for wait in routed.waits] == ["Ingress a"]
+
+
 def test_several_stable_ingresses_are_groups_of_their_own_so_that_a_failure_stops_the_rest() -> None:
     routed = Web({"a": ingress(), "b": ingress()}, stable_ingresses=("a", "b", "a")).ask(10)
     assert [len(group) for group in routed.groups] == [1, 1]

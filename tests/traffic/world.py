@@ -108,6 +108,7 @@ class Cluster:
         routes: Sequence[SetHeaderRoute | SetMirrorRoute] = (),
         additional: Sequence[WeightDestination] = (),
         services: Mapping[str, Service] | None = None,
+        is_going_back: bool = False,
     ) -> Routed:
         """Return what the router would do. It must not change what it is given, and must look only at what it wants."""
         intent = RoutingIntent(
@@ -119,6 +120,7 @@ class Cluster:
             routes=tuple(routes),
             additional=tuple(additional),
             services=services or {},
+            is_going_back=is_going_back,
         )
         wanted = router.wanted()
         everything = self.snapshot()

@@ -19,7 +19,7 @@ from prograde.api.names import EVENT_TRAFFIC_ROUTING_ERROR
 from prograde.api.rollout import Rollout, SetHeaderRoute
 from prograde.api.scalars import go_quote
 from prograde.core.objects import JsonObject, ObjectKind, ObjectRef, Objects
-from prograde.core.plan import Action, Event, PatchObject, Wait, WaitReason
+from prograde.core.plan import Event, PatchObject, Wait, WaitReason
 from prograde.core.routing import Routed, RoutingIntent, Wanted
 from prograde.traffic.documents import object_in, objects_in, text_in
 from prograde.traffic.gateway_api_config import (
@@ -44,6 +44,7 @@ from prograde.traffic.gateway_api_rules import (
     with_header_rules,
     with_weights,
 )
+from prograde.traffic.onebyone import CannotRoute, route_one_by_one
 from prograde.traffic.services import RoutedServices, routed_services
 
 __all__ = ["GatewayApiRouter"]
@@ -71,20 +72,6 @@ _WITH_MATCHES: Final = (HTTP_ROUTES, GRPC_ROUTES)
 """The kinds whose rules match requests, and so can have header routes."""
 
 
-class _CannotRoute(Exception):
-    """The routes do not allow what is wanted; the text is for people, as is the remedy."""
-
-    def __init__(self, message: str, remedy: str, ref: ObjectRef | None = None) -> None:
-        super().__init__(message)
-        self.wait = Wait(
-            reason=WaitReason.TRAFFIC_NOT_ROUTED,
-            message=message,
-            object=str(ref) if ref is not None else "",
-            field=FIELD,
-            remedy=remedy,
-        )
-
-
 class GatewayApiRouter:
     """Routes by the weights of backends in routes of the Gateway API."""
 
@@ -109,40 +96,46 @@ class GatewayApiRouter:
         return Wanted(refs=tuple(refs), selections=tuple(each for each in selections if each is not None))
 
     def route(self, intent: RoutingIntent, objects: Objects) -> Routed:
-        """Bring the routes in line one after the other; the first that cannot be ends it."""
+        """Bring the routes in line one after the other."""
         wish = _Wish.of(intent)
-        groups: list[tuple[Action, ...]] = []
+
+        def write_for(route: tuple[ObjectRef, bool]) -> PatchObject | None:
+            ref, use_header_routes = route
+            if ref.kind in objects.unserved:
+                message = f"{_SET_WEIGHT}: the API server does not know {_full_name(ref.kind)}"
+                raise _failed(message, "install the definitions (CRDs) of the Gateway API")
+            patch = self._patch(wish, ref, objects.get(ref), use_header_routes=use_header_routes)
+            return PatchObject(ref=ref, patch=patch, failure=_FAILURE) if patch else None
+
         try:
-            for ref, use_header_routes in self._routes(objects).items():
-                patch = self._patch(wish, ref, objects.get(ref), use_header_routes=use_header_routes)
-                if patch:
-                    groups.append((PatchObject(ref=ref, patch=patch, failure=_FAILURE),))
-        except _CannotRoute as err:
-            return Routed(groups=tuple(groups), error=str(err), waits=(err.wait,))
-        return Routed(groups=tuple(groups), verified=True, waits=wish.waits)
+            routes = self._routes(objects)
+        except CannotRoute as err:
+            return Routed(error=str(err), waits=(err.wait,))
+        return route_one_by_one(intent, routes.items(), write_for, verified=True, waits=wish.waits)
 
     # ---- Which routes -------------------------------------------------------------------------------------------
 
     def _routes(self, objects: Objects) -> dict[ObjectRef, bool]:
         """Return every route once, in the order of writing, each with whether it has header routes.
 
+        A kind that the API server does not know has at least one route, whatever would be selected.
+
         Raises:
-            _CannotRoute: there are none, or the API server does not know the kind.
+            CannotRoute: there are none.
         """
         if self._config_error:
-            raise _CannotRoute(f"{_SET_WEIGHT}: {self._config_error}", "correct the configuration of the router")
+            raise _failed(f"{_SET_WEIGHT}: {self._config_error}", "correct the configuration of the router")
         routes: dict[ObjectRef, bool] = {}
         for kind in ROUTE_KINDS:
-            named = self._config.named(kind, self._namespace)
+            routes |= self._config.named(kind, self._namespace)
             selection = self._config.selection(kind, self._namespace)
-            if kind in objects.unserved and (named or selection is not None):
-                message = f"{_SET_WEIGHT}: the API server does not know {_full_name(kind)}"
-                raise _CannotRoute(message, "install the definitions (CRDs) of the Gateway API")
-            routes |= named
-            for ref, _ in objects.select(selection) if selection is not None else ():
-                routes.setdefault(ref, False)
+            if selection is not None and kind in objects.unserved:
+                routes.setdefault(ObjectRef(kind, self._namespace, ""), False)
+            elif selection is not None:
+                for ref, _ in objects.select(selection):
+                    routes.setdefault(ref, False)
         if not routes:
-            raise _CannotRoute(f"{_SET_WEIGHT}: {_NO_ROUTES}", "name a route, or label one so that it is selected")
+            raise _failed(f"{_SET_WEIGHT}: {_NO_ROUTES}", "name a route, or label one so that it is selected")
         return routes
 
     # ---- What becomes of a route --------------------------------------------------------------------------------
@@ -151,11 +144,11 @@ class GatewayApiRouter:
         """Return the patch that brings a route in line, empty if it is.
 
         Raises:
-            _CannotRoute: the route does not exist, or does not lead to both versions.
+            CannotRoute: the route does not exist, or does not lead to both versions.
         """
         if route is None:
             message = f"{_SET_WEIGHT}: {_full_name(ref.kind)} {go_quote(ref.name)} not found"
-            raise _CannotRoute(message, f"create the {ref.kind.kind}, or name one that exists", ref)
+            raise _failed(message, f"create the {ref.kind.kind}, or name one that exists", ref)
         present = objects_in(object_in(route, "spec"), "rules")
         has_header_routes = use_header_routes and ref.kind in _WITH_MATCHES
         rules = _rules(wish, ref, present, has_header_routes=has_header_routes)
@@ -185,6 +178,10 @@ class GatewayApiRouter:
 
 
 _FAILURE: Final = Event(EVENT_TRAFFIC_ROUTING_ERROR, _SET_WEIGHT, "Warning")
+
+
+def _failed(message: str, remedy: str, ref: ObjectRef | None = None) -> CannotRoute:
+    return CannotRoute(message, about=str(ref) if ref is not None else "", field=FIELD, remedy=remedy)
 
 
 def _full_name(kind: ObjectKind) -> str:
@@ -253,7 +250,7 @@ def _rules(wish: _Wish, ref: ObjectRef, present: list[JsonObject], *, has_header
     except BackendsMissing as err:
         stable, canary = wish.services
         remedy = f"let a rule of the {ref.kind.kind} lead to the Services {go_quote(stable)} and {go_quote(canary)}"
-        raise _CannotRoute(f"{step}: {_MISSING_BACKENDS[ref.kind]}", remedy, ref) from err
+        raise _failed(f"{step}: {_MISSING_BACKENDS[ref.kind]}", remedy, ref) from err
     except InvalidHeaderMatch as err:
-        raise _CannotRoute(f"{step}: {err}", "give headerValue one of exact, prefix and regex", ref) from err
+        raise _failed(f"{step}: {err}", "give headerValue one of exact, prefix and regex", ref) from err
     return rules

@@ -179,20 +179,32 @@ def with_destinations(
 ) -> list[JsonObject]:
     """Return the rules, already weighted, with further destinations in one of them.
 
-    That is the first split, or else the first rule that leads to either version. What a destination gets is taken from
-    the stable version. The backends in `gone` are those of destinations that are no more.
+    That is the first split, or else the first rule that leads to either version; in no other one they remain. What a
+    destination gets is taken from the stable version. The backends in `gone` are those of destinations that are no
+    more.
     """
-    result = [rule if managed.owns(rule) else _without_backends(rule, gone) for rule in rules]
-    if not destinations:
-        return result
-    chosen = _rule_for_destinations(result, services, managed)
+    chosen = _rule_for_destinations(rules, services, managed) if destinations else None
+    elsewhere = gone | {each.name for each in destinations}
+    result = []
+    for index, rule in enumerate(rules):
+        if managed.owns(rule):
+            result.append(rule)
+        elif index == chosen:
+            result.append(_with_more_backends(_without_backends(rule, gone), services, weights, destinations))
+        else:
+            result.append(_without_backends(rule, elsewhere))
+    return result
+
+
+def _with_more_backends(
+    rule: JsonObject, services: RoutedServices, weights: Weights, destinations: Sequence[Destination]
+) -> JsonObject:
     given = sum(each.weight for each in destinations)
     wanted = {each.name: each.weight for each in destinations} | {services.stable: max(0, weights.stable - given)}
-    rule = _with_backend_weights(result[chosen], wanted)
-    present = set(_services_of(rule))
+    weighted = _with_backend_weights(rule, wanted)
+    present = set(_services_of(weighted))
     more = [each._asdict() for each in destinations if each.name not in present]
-    result[chosen] = {**rule, "backendRefs": [*list_in(rule, "backendRefs"), *more]}
-    return result
+    return {**weighted, "backendRefs": [*list_in(weighted, "backendRefs"), *more]}
 
 
 def _rule_for_destinations(rules: Sequence[JsonObject], services: RoutedServices, managed: Managed) -> int:

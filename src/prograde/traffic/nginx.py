@@ -16,9 +16,10 @@ from prograde.api.jsonvalues import json_equal, merge_patch_between
 from prograde.api.rollout import NginxTrafficRouting, Rollout
 from prograde.api.scalars import go_quote
 from prograde.core.objects import INGRESSES, Json, JsonObject, ObjectRef, Objects
-from prograde.core.plan import Action, CreateObject, Event, PatchObject, Wait, WaitReason
+from prograde.core.plan import Action, CreateObject, Event, PatchObject
 from prograde.core.routing import Routed, RoutingIntent, Wanted
 from prograde.traffic.documents import list_in, object_in, objects_in, text_in
+from prograde.traffic.onebyone import CannotRoute, route_one_by_one
 
 __all__ = ["NginxRouter", "canary_ingress_name"]
 
@@ -37,20 +38,6 @@ _FIELD: Final = "spec.strategy.canary.trafficRouting.nginx"
 def canary_ingress_name(rollout: Rollout, stable_ingress: str) -> str:
     """Return the name of the canary Ingress beside a stable one; long names are cut before the suffix."""
     return f"{rollout.metadata.name}-{stable_ingress}"[:_STEM_MAX] + _SUFFIX if stable_ingress else ""
-
-
-class _CannotRoute(Exception):
-    """The objects do not allow what is wanted; the text is for people, as is the remedy."""
-
-    def __init__(self, message: str, stable_ingress: str, remedy: str) -> None:
-        super().__init__(message)
-        self.wait = Wait(
-            reason=WaitReason.TRAFFIC_NOT_ROUTED,
-            message=message,
-            object=f"{INGRESSES.kind} {stable_ingress}",
-            field=_FIELD,
-            remedy=remedy,
-        )
 
 
 class _Desired(NamedTuple):
@@ -77,16 +64,8 @@ class NginxRouter:
         return Wanted(refs=tuple(self._ref(name) for pair in pairs for name in pair))
 
     def route(self, intent: RoutingIntent, objects: Objects) -> Routed:
-        """Bring the canary Ingresses in line one after the other; the first that cannot be ends it."""
-        groups: list[tuple[Action, ...]] = []
-        for stable_ingress in self._stable_ingresses:
-            try:
-                action = self._route_one(intent, objects, stable_ingress)
-            except _CannotRoute as err:
-                return Routed(groups=tuple(groups), error=str(err), waits=(err.wait,))
-            if action is not None:
-                groups.append((action,))
-        return Routed(groups=tuple(groups))
+        """Bring the canary Ingresses in line one after the other."""
+        return route_one_by_one(intent, self._stable_ingresses, lambda name: self._route_one(intent, objects, name))
 
     def _ref(self, name: str) -> ObjectRef:
         return ObjectRef(INGRESSES, self._rollout.metadata.namespace, name)
@@ -95,7 +74,7 @@ class NginxRouter:
         """Return what brings one canary Ingress in line, None if it is.
 
         Raises:
-            _CannotRoute: the stable Ingress is missing or leads elsewhere, or the canary Ingress is not ours.
+            CannotRoute: the stable Ingress is missing or leads elsewhere, or the canary Ingress is not ours.
         """
         stable = objects.get(self._ref(stable_ingress))
         if stable is None:
@@ -104,7 +83,7 @@ class NginxRouter:
             else:
                 why = f"ingress.{INGRESSES.group} {go_quote(stable_ingress)} not found"
             message = f"error retrieving stableIngress `{stable_ingress}` from cache: {why}"
-            raise _CannotRoute(message, stable_ingress, "create the Ingress, or name one that exists")
+            raise _failed(message, stable_ingress, "create the Ingress, or name one that exists")
         desired = self._desired(intent, stable_ingress, stable)
         ref = self._ref(canary_ingress_name(self._rollout, stable_ingress))
         existing = objects.get(ref)
@@ -113,7 +92,7 @@ class NginxRouter:
         if not self._is_ours(existing):
             message = f"canary ingress `{ref.name}` controlled by different object"
             remedy = f"delete Ingress {ref.name}, so that it can be created for this Rollout"
-            raise _CannotRoute(message, stable_ingress, remedy)
+            raise _failed(message, stable_ingress, remedy)
         return self._patch(intent, ref, existing, desired)
 
     def _is_ours(self, ingress: JsonObject) -> bool:
@@ -134,7 +113,7 @@ class NginxRouter:
         ]
         if not rules:
             message = f"ingress `{name}` has no rules using service {stable_service} backend"
-            raise _CannotRoute(message, name, f"let a path of the Ingress lead to Service {stable_service}")
+            raise _failed(message, name, f"let a path of the Ingress lead to Service {stable_service}")
         copied = {key: spec[key] for key in ("tls", "ingressClassName") if spec.get(key) is not None}
         return _Desired(self._annotations(intent, stable), {**copied, "rules": [*rules]})
 
@@ -231,6 +210,10 @@ class NginxRouter:
             events=(Event(PATCHING, f"Updating Ingress `{ref.name}` to desiredWeight '{intent.weight}'"),),
             failure=_failure(f"error patching canary ingress `{ref.name}`"),
         )
+
+
+def _failed(message: str, stable_ingress: str, remedy: str) -> CannotRoute:
+    return CannotRoute(message, about=f"{INGRESSES.kind} {stable_ingress}", field=_FIELD, remedy=remedy)
 
 
 def _failure(message: str) -> Event:

@@ -30,14 +30,17 @@ T = TypeVar("T", Rollout, ReplicaSet, Service, AnalysisRun, Experiment)
 
 
 @asynccontextmanager
-async def following(sandbox: Sandbox) -> AsyncIterator[Caches]:
+async def following(sandbox: Sandbox, label_selector: str = "") -> AsyncIterator[Caches]:
+    """Yield synced caches; `label_selector` is that of the Rollouts."""
     client = Client(sandbox.transport("controller"), qps=0)
 
-    def informer(resource: Resource, kind: type[T], **indexers: Indexer[T]) -> Informer[T]:
-        return Informer(client, resource, msgspec.json.Decoder(kind).decode, rng=random.Random(1), indexers=indexers)
+    def informer(resource: Resource, kind: type[T], selector: str = "", **indexers: Indexer[T]) -> Informer[T]:
+        decode = msgspec.json.Decoder(kind).decode
+        rng = random.Random(1)
+        return Informer(client, resource, decode, rng=rng, label_selector=selector, indexers=indexers)
 
     caches = Caches(
-        rollouts=informer(ROLLOUTS, Rollout, service=by_service),
+        rollouts=informer(ROLLOUTS, Rollout, label_selector, service=by_service),
         replica_sets=informer(REPLICA_SETS, ReplicaSet, controller=by_controller),
         services=informer(SERVICES, Service),
         analysis_runs=informer(ANALYSIS_RUNS, AnalysisRun, controller=by_controller),

@@ -7,16 +7,17 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from prograde.api.meta import NamespacedName
+from prograde.api.meta import NamespacedName, key_of
 from prograde.api.names import MANAGED_BY_ANNOTATION, POD_TEMPLATE_HASH_LABEL
 from prograde.api.rollout import Rollout
 from prograde.api.workloads import Service
 from prograde.controller.gather import Caches
-from prograde.controller.resources import ROLLOUTS, SERVICES
+from prograde.controller.resources import FIELD_MANAGER, ROLLOUTS, SERVICES
 from prograde.controller.workers import Result
 from prograde.core.rollout.services import plan_service, referenced_services
 from prograde.kube.client import Client
 from prograde.kube.errors import NotFound
+from prograde.kube.patches import merge_patch
 from prograde.kube.resources import Key
 from prograde.telemetry.logs import fields
 
@@ -42,15 +43,29 @@ class ServiceReconciler:
         service = self._caches.services.get(Key(*key))
         if service is None or POD_TEMPLATE_HASH_LABEL not in service.spec.selector:
             return Result.done()
-        candidates = self._caches.rollouts.find("service", str(key))
-        decision = plan_service(service, await self._manager_of(service), candidates)
+        decision = plan_service(service, await self._manager_of(service), await self._candidates(service))
         if decision.rollout is not None:
             self._enqueue_rollout(decision.rollout)
         if decision.action is not None:
             log.info("Cleaning the selector of a Service that no Rollout uses", extra=_about(key))
+            patch = merge_patch(
+                decision.action.merge_patch(), {"metadata": {"resourceVersion": service.metadata.resource_version}}
+            )
+            # A Rollout may have taken it over since it was looked at: then this is a conflict.
             with contextlib.suppress(NotFound):
-                await self._client.patch(SERVICES, key.namespace, key.name, decision.action.merge_patch())
+                await self._client.patch(SERVICES, key.namespace, key.name, patch, field_manager=FIELD_MANAGER)
         return Result.done()
+
+    async def _candidates(self, service: Service) -> list[Rollout]:
+        """Return Rollouts that may use a Service without a manager.
+
+        The cache is asked first, and before a no the API server, for the same reason as below.
+        """
+        metadata = service.metadata
+        if metadata.annotations.get(MANAGED_BY_ANNOTATION):
+            return []
+        cached = self._caches.rollouts.find("service", str(key_of(service)))
+        return cached or (await self._client.list(ROLLOUTS, metadata.namespace)).to(Rollout)
 
     async def _manager_of(self, service: Service) -> Rollout | None:
         """Return the Rollout that the Service says it is managed by; None when it says so of none, or that is gone.

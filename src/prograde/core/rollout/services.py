@@ -76,7 +76,7 @@ def plan_service(service: Service, manager: Rollout | None, candidates: Sequence
 
     `manager` is the Rollout that the managed-by annotation names, read from the API server; None only if there is no
     annotation or that Rollout does not exist (any other failure to read it must not lead here). `candidates` are
-    Rollouts of the same namespace from the cache, looked at only for a Service without that annotation.
+    Rollouts of the same namespace, looked at only for a Service without that annotation.
 
     A Service that nobody uses loses the hash from its selector, with or without the annotation, or it would select no
     pods at all some day.

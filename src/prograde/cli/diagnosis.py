@@ -165,7 +165,7 @@ def diagnose(
     rollout = snapshot.rollout
     plan = plan_at(now)
     idle = _idle_controller(rollout, plan, plan_at, around, now)
-    reasons = [_blocker(wait, around) for wait in plan.waits]
+    reasons = [_blocker(wait, around, is_failing=bool(plan.error)) for wait in plan.waits]
     phase, message = phase_and_message(rollout)
     is_done = phase == names.PHASE_HEALTHY and all(wait.reason is WaitReason.SCALE_DOWN_DELAY for wait in plan.waits)
     if idle is not None:
@@ -265,7 +265,7 @@ def _idle_controller(
         observed = rollout.status.observed_generation or "nothing"
         message += f"; the spec is generation {rollout.metadata.generation}, observed is {observed}"
         about, field = f"Rollout {name}", "status.observedGeneration"
-    elif sign.namespace:
+    elif sign.is_stale(now):
         about, field = f"Lease {sign.lease}", "spec.renewTime"
     else:
         about, field = f"Rollout {name}", "status"
@@ -334,10 +334,13 @@ def _what_plans_lack(rollout: Rollout, plan: RolloutPlan) -> list[Blocker]:
     return []
 
 
-def _blocker(wait: Wait, around: Surroundings) -> Blocker:
+def _blocker(wait: Wait, around: Surroundings, *, is_failing: bool) -> Blocker:
     since = wait.since
     if since is None and wait.field == "spec.paused":
         since = written_at(around.rollout, ("spec", "paused"))
+    elif since is None and wait.until is None and is_failing:
+        # A failing pass writes nothing, so the last change in the cluster is what it began with.
+        since = around.changed_at
     return Blocker(
         reason=wait.reason.value,
         message=wait.message,

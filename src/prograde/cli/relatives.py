@@ -33,6 +33,7 @@ from prograde.controller.resources import (
     EXPERIMENTS,
     PODS,
     REPLICA_SETS,
+    ROLLOUTS,
     SERVICES,
     resource_of,
 )
@@ -47,7 +48,7 @@ from prograde.traffic.registry import routers_of
 
 __all__ = ["Relatives", "Scene", "decide", "last_change", "read_relatives", "read_scene"]
 
-T = TypeVar("T", ReplicaSet, Service, Pod, AnalysisRun, Experiment, AnalysisTemplate, ClusterAnalysisTemplate)
+T = TypeVar("T", Rollout, ReplicaSet, Service, Pod, AnalysisRun, Experiment, AnalysisTemplate, ClusterAnalysisTemplate)
 
 QUESTIONS_MAX: Final = 4
 """A plan asks for runs, and for plugins, at most twice each; more is a bug."""
@@ -103,6 +104,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
             analysis_templates=_by_name(relatives.of(ANALYSIS_TEMPLATES, AnalysisTemplate)),
             cluster_analysis_templates=_by_name(relatives.of(CLUSTER_ANALYSIS_TEMPLATES, ClusterAnalysisTemplate)),
             objects=self.objects,
+            sharing=_sharing(rollout, relatives.of(ROLLOUTS, Rollout), self.objects),
             workload=workload,
         )
 
@@ -113,7 +115,7 @@ async def read_relatives(client: Client, namespace: str) -> Relatives:
     Raises:
         ApiError: one that decisions need may not be read.
     """
-    needed = (REPLICA_SETS, SERVICES, ANALYSIS_RUNS, EXPERIMENTS)
+    needed = (ROLLOUTS, REPLICA_SETS, SERVICES, ANALYSIS_RUNS, EXPERIMENTS)
     # A namespace without permission for templates or pods is common, and few Rollouts need them.
     helpful = (ANALYSIS_TEMPLATES, CLUSTER_ANALYSIS_TEMPLATES, PODS)
     answers = await asyncio.gather(
@@ -198,6 +200,18 @@ async def _objects(client: Client, rollout: Rollout) -> Objects:
                 metadata: Any = obj["metadata"]
                 found[ObjectRef(selection.kind, selection.namespace, metadata["name"])] = obj
     return Objects(found=found, unserved=frozenset(kind for kind, is_served in served.items() if not is_served))
+
+
+def _sharing(rollout: Rollout, rollouts: Sequence[Rollout], objects: Objects) -> dict[ObjectRef, tuple[Rollout, ...]]:
+    """Return which of the objects other Rollouts of the namespace route with, too, and these Rollouts."""
+    found: dict[ObjectRef, tuple[Rollout, ...]] = {}
+    others = [each for each in rollouts if each.metadata.name != rollout.metadata.name]
+    for other in others if objects.found else ():
+        wanted = [router.wanted() for router in routers_of(other)]
+        selected = [ref for each in wanted for selection in each.selections for ref, _ in objects.select(selection)]
+        for ref in {*selected, *(ref for each in wanted for ref in each.refs)} & objects.found.keys():
+            found[ref] = (*found.get(ref, ()), other)
+    return found
 
 
 async def _object(client: Client, ref: ObjectRef, served: Mapping[ObjectKind, bool]) -> JsonObject | None:

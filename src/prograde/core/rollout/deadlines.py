@@ -59,7 +59,7 @@ def retire(
         else:
             until = deadline.at
             is_scaled |= draft.scale(replica_set, size_while_waiting(replica_set))
-        draft.wait(_waiting(replica_set, until, "its traffic has gone to a newer revision"))
+        draft.wait(_waiting(replica_set, until, delay, "its traffic has gone to a newer revision"))
     return is_scaled
 
 
@@ -83,7 +83,7 @@ def hold_after_abort(
         until = deadline.at
     else:
         return False
-    draft.wait(_waiting(new, until, "its update was aborted"))
+    draft.wait(_waiting(new, until, delay, "its update was aborted"))
     return False
 
 
@@ -96,12 +96,17 @@ def gets_delay_with_routing(*, is_fully_promoted: bool, has_deadline: bool, is_d
     return (is_fully_promoted or has_deadline) and not is_dynamic
 
 
-def _waiting(replica_set: ReplicaSet, until: datetime, because: str) -> Wait:
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
+
+
+def _waiting(replica_set: ReplicaSet, until: datetime, delay: timedelta, because: str) -> Wait:
     name = replica_set.metadata.name
     return Wait(
         reason=WaitReason.SCALE_DOWN_DELAY,
-        message=f"ReplicaSet {name} keeps its {size_of(replica_set)} pods until its scale-down deadline: {because}",
+        message=f"ReplicaSet {name} keeps its {_pods(size_of(replica_set))} until its scale-down deadline: {because}",
         object=f"ReplicaSet {name}",
         field="metadata.annotations[scale-down-deadline]",
+        since=until - delay,
         until=until,
     )

@@ -277,7 +277,7 @@ def _first_error(snapshot: RolloutSnapshot, rollout: Rollout) -> _Error | None:
 def _reference_error(rollout: Rollout, error: FieldError) -> _Error:
     """Return an error about an object that the Rollout names."""
     services = {path: name for path, name, _ in service_references(rollout)}
-    named = f"Service {services[error.path]}" if error.path in services else ""
+    named = f"Service {services[error.path]}" if error.path in services else _named_by(error)
     remedy = "create what is missing" if error.detail.endswith("not found") else "change it"
     return _Error(WaitReason.INVALID_SPEC, error.path, str(error), named, f"{remedy}, or name another in the field")
 
@@ -287,6 +287,22 @@ def _workload_error(rollout: Rollout, text: str) -> _Error:
     named = f"{reference.kind} {reference.name}" if reference is not None else ""
     remedy = "create the workload, or change the reference"
     return _Error(WaitReason.WORKLOAD, "spec.workloadRef", text, named, remedy)
+
+
+def _named_by(error: FieldError) -> str:
+    """Return the object, other than a Service, that a field names; empty when it names several, or none."""
+    name = (error.value or "").strip('"')
+    if ":" in name:
+        return ""
+    if error.path.endswith(".templates"):
+        return (
+            f"{'ClusterAnalysisTemplate' if 'ClusterAnalysisTemplate' in error.detail else 'AnalysisTemplate'} {name}"
+        )
+    if error.path.endswith("stableIngress"):
+        return f"Ingress {name}"
+    if error.path.endswith("virtualService.name"):
+        return f"VirtualService {name}"
+    return ""
 
 
 def _frozen(snapshot: RolloutSnapshot, rollout: Rollout, now: datetime, error: _Error) -> RolloutPlan:

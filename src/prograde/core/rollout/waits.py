@@ -57,9 +57,15 @@ def explain(
         if not waits:
             waits.append(_fallback(context, status))
         waits += _near_deadline(context, deadline)
-    since = _last_progress(context, status)
+    since = _last_progress(context, status) if not draft.error or _is_persisted(context, status) else None
     dated = [_since(wait, since) for wait in dict.fromkeys(waits)]
     return tuple(sorted(dated, key=lambda wait: _ORDER[wait.reason]))
+
+
+def _is_persisted(context: RolloutContext, status: RolloutStatus) -> bool:
+    """Tell whether the Progressing condition is that of the cluster; a pass that fails makes it anew every time."""
+    kind = names.CONDITION_PROGRESSING
+    return find_condition(status.conditions, kind) == find_condition(context.snapshot.rollout.status.conditions, kind)
 
 
 def _since(wait: Wait, last_progress: datetime | None) -> Wait:
@@ -93,7 +99,8 @@ def _waits_of_people(context: RolloutContext, status: RolloutStatus, for_pods: S
     if status.abort:
         yield Wait(
             reason=WaitReason.ABORTED,
-            message=progressing.message if progressing is not None else "the update was aborted",
+            message=(progressing.message if progressing is not None else "the update was aborted")
+            + _on_the_way(for_pods),
             object=f"Rollout {name}",
             field="status.abort",
             since=status.aborted_at,
@@ -132,6 +139,11 @@ def _waits_of_people(context: RolloutContext, status: RolloutStatus, for_pods: S
             )
 
 
+def _on_the_way(for_pods: Sequence[Wait]) -> str:
+    """Say what the way back waits for, if it is not over yet."""
+    return f"; on the way back {for_pods[0].message}" if for_pods else ""
+
+
 def _waits_for_pods(context: RolloutContext, draft: Draft, status: RolloutStatus) -> Iterator[Wait]:
     """Yield what is missing or too much, new revision first."""
     since = _last_progress(context, status)
@@ -143,6 +155,7 @@ def _waits_for_pods(context: RolloutContext, draft: Draft, status: RolloutStatus
             object=f"Rollout {context.rollout.metadata.name}",
             field="status.conditions[ReplicaFailure]",
             since=failure.last_transition_time,
+            remedy="make room, or let the pods in: quotas and admission policies are the usual causes",
         )
     for each in (context.new, context.separate_stable):
         if each is not None:

@@ -28,7 +28,10 @@ from tests.scenarios.istio import (
 )
 from tests.scenarios.manifests import EXAMPLES
 
-from prograde.simulator.world import World
+from prograde.sandbox.cluster import Sandbox
+from prograde.simulator.loop import wall_clock
+from prograde.simulator.scenery import definitions
+from prograde.simulator.world import World, world
 
 BLUE, YELLOW, RED, BROKEN = (IMAGE.format(tag) for tag in ("blue", "yellow", "red", "does-not-exist"))
 STEPS: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "5s"}}]
@@ -351,6 +354,22 @@ async def test_a_missing_virtual_service_freezes_the_rollout_until_it_comes() ->
         (condition,) = [each for each in it.rollout(NAME).status.conditions if each.type == "InvalidSpec"]
         assert 'virtualservices.networking.istio.io "web" not found' in condition.message
         it.apply([found])
+        await it.until_phase(NAME, "Healthy", seconds=60)
+
+
+@virtual_time
+async def test_a_rollout_waits_until_istio_is_installed() -> None:
+    kinds = [each for each in definitions() if each["spec"]["group"] == "networking.istio.io"]
+    sandbox = Sandbox(now=wall_clock, profile="fast")
+    async with world(sandbox=sandbox) as it:
+        objects = split_by_subsets(STEPS)
+        it.apply([each for each in objects if each["kind"] in ("Service", "Rollout")])
+        await it.until_phase(NAME, "Degraded", seconds=30)
+        (condition,) = [each for each in it.rollout(NAME).status.conditions if each.type == "InvalidSpec"]
+        assert "Istio's definitions are not installed" in condition.message
+        assert it.sizes() == {}
+        it.apply(kinds)
+        it.apply([each for each in objects if each["kind"] not in ("Service", "Rollout")])
         await it.until_phase(NAME, "Healthy", seconds=60)
 
 

@@ -67,9 +67,16 @@ def _path(istio: IstioTrafficRouting) -> str:
 
 
 def missing_virtual_service_errors(
-    istio: IstioTrafficRouting, namespace: str, found: Mapping[NamespacedName, Any] | None
+    istio: IstioTrafficRouting,
+    namespace: str,
+    found: Mapping[NamespacedName, Any] | None,
+    *,
+    is_installed: bool = True,
 ) -> Iterator[FieldError]:
-    """Check that VirtualServices are named in one way, and that they exist; `found` None: not looked for."""
+    """Check that VirtualServices are named in one way, and that they exist; `found` None: not looked for.
+
+    If Istio is not installed, that is why.
+    """
     if bool(istio.virtual_services) == (istio.virtual_service is not None):
         yield internal(_ISTIO, "either VirtualService or VirtualServices must be configured")
         return
@@ -78,7 +85,8 @@ def missing_virtual_service_errors(
     for reference in virtual_service_references(istio):
         key = virtual_service_key(reference.name, namespace)
         if key not in found:
-            detail = f"virtualservices.networking.istio.io {go_quote(key.name)} not found"
+            why = "" if is_installed else ": Istio's definitions are not installed"
+            detail = f"virtualservices.networking.istio.io {go_quote(key.name)} not found{why}"
             yield invalid(_path(istio), key.name, detail)
 
 

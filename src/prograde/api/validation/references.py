@@ -41,6 +41,8 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
     ingresses: Mapping[str, Ingress] | None = None
     virtual_services: Mapping[NamespacedName, Any] | None = None
     """Istio's, as JSON values; a reference may name another namespace."""
+    is_istio_installed: bool = True
+    """The API server knows VirtualServices at all."""
     mappings: Mapping[str, Any] | None = None
     """Ambassador's, as JSON values."""
     app_mesh_virtual_services: Mapping[str, Any] | None = None
@@ -75,7 +77,10 @@ def _missing(rollout: Rollout, references: References) -> Iterator[FieldError]:
         yield from missing_ingress_errors(routing, references.ingresses)
     if routing.istio is not None:
         yield from missing_virtual_service_errors(
-            routing.istio, rollout.metadata.namespace, references.virtual_services
+            routing.istio,
+            rollout.metadata.namespace,
+            references.virtual_services,
+            is_installed=references.is_istio_installed,
         )
     if routing.ambassador is not None:
         yield from _missing_mapping_errors(routing.ambassador.mappings, references.mappings)

@@ -26,6 +26,7 @@ def references_of(snapshot: RolloutSnapshot) -> References:
         cluster_analysis_templates=snapshot.cluster_analysis_templates,
         ingresses=_ingresses(snapshot) if routing is not None and (routing.nginx or routing.alb) else None,
         virtual_services=_virtual_services(snapshot) if routing is not None and routing.istio is not None else None,
+        is_istio_installed=VIRTUAL_SERVICES not in snapshot.objects.unserved,
     )
 
 
@@ -46,10 +47,8 @@ def _ingresses(snapshot: RolloutSnapshot) -> dict[str, Ingress] | None:
     }
 
 
-def _virtual_services(snapshot: RolloutSnapshot) -> dict[NamespacedName, JsonObject] | None:
-    """Return Istio's VirtualServices of all namespaces; None when the API server does not know the kind."""
-    if VIRTUAL_SERVICES in snapshot.objects.unserved:
-        return None
+def _virtual_services(snapshot: RolloutSnapshot) -> dict[NamespacedName, JsonObject]:
+    """Return Istio's VirtualServices of all namespaces."""
     return {
         NamespacedName(ref.namespace, ref.name): obj
         for ref, obj in snapshot.objects.found.items()

@@ -7,23 +7,28 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.controller.knobs import KNOB_DEFINITION, KNOBS, knob
 from tests.kube.virtual_time import virtual_time
 
 from prograde.api.meta import NamespacedName, key_of
 from prograde.api.rollout import PauseCondition, Rollout, RolloutStatus
 from prograde.controller.apply import Applied, Applier, OwnerGone
 from prograde.controller.expectations import Expectations
-from prograde.controller.resources import REPLICA_SETS, ROLLOUTS
+from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, REPLICA_SETS, ROLLOUTS, resource_of
 from prograde.controller.settings import ControllerSettings
-from prograde.core.objects import DEPLOYMENTS, ObjectRef
+from prograde.core.objects import DEPLOYMENTS, ObjectKind, ObjectRef
 from prograde.core.plan import (
     Action,
     AdoptReplicaSet,
+    CreateAnalysisRun,
+    CreateExperiment,
+    CreateObject,
     CreateReplicaSet,
     DeleteAnalysisRun,
     DeleteReplicaSet,
     Event,
     EvictPod,
+    PatchObject,
     PatchPodMetadata,
     PatchReplicaSet,
     PatchRollout,
@@ -35,9 +40,9 @@ from prograde.core.plan import (
     TerminateExperiment,
 )
 from prograde.kube.client import Client
-from prograde.kube.errors import ApiError, Conflict
+from prograde.kube.errors import AlreadyExists, ApiError, Conflict
 from prograde.sandbox.cluster import Sandbox
-from prograde.sandbox.faults import Answer
+from prograde.sandbox.faults import Answer, Delay
 from prograde.simulator.loop import EPOCH
 
 TEMPLATE = {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
@@ -66,14 +71,18 @@ def replica_set(name: str, **metadata: Any) -> dict[str, Any]:
 class Stage:
     """A cluster with one Rollout, and an applier for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ControllerSettings) -> None:
         self.sandbox = Sandbox(now=lambda: EPOCH, profile="instant")
         self.expectations = Expectations()
         self.events: list[str] = []
+        self.messages: list[str] = []
         client = Client(self.sandbox.transport("controller"), qps=0)
-        settings = ControllerSettings(pod_updates=2)
-        self.applier = Applier(client, self.expectations, lambda _, event: self.events.append(event.reason), settings)
+        self.applier = Applier(client, self.expectations, self._record, settings)
         self.sandbox.apply(ROLLOUT)
+
+    def _record(self, _: Rollout, event: Event) -> None:
+        self.events.append(event.reason)
+        self.messages.append(event.message)
 
     @property
     def rollout(self) -> Rollout:
@@ -93,8 +102,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
-    yield Stage()
+async def stage(settings: ControllerSettings | None = None) -> AsyncIterator[Stage]:
+    yield Stage(settings or ControllerSettings())
 
 
 @virtual_time
@@ -444,3 +453,167 @@ async def test_a_workload_that_cannot_be_scaled_holds_up_no_status_and_is_report
         assert on.rollout.status.phase == "Healthy"
         assert isinstance(applied.late_failure, ApiError)
         assert on.events == []
+
+
+# --- Objects of routers -----------------------------------------------------------------------------------------------
+
+CONFIG_MAPS = ObjectKind("", "v1", "configmaps", "ConfigMap")
+REF = ObjectRef(CONFIG_MAPS, "default", "route")
+FAILURE = Event("TrafficRoutingError", "cannot write the route", "Warning")
+
+
+def config_map(**data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "route"}, "data": data}
+
+
+@virtual_time
+async def test_an_object_of_any_kind_is_created_and_expected_in_the_cache() -> None:
+    async with stage() as on:
+        await on.carry_out((CreateObject(ref=REF, manifest=config_map(a="1"), events=(Event("Made", ""),)),))
+        assert on.see("configmaps", "route")["data"] == {"a": "1"}
+        assert on.events == ["Made"]
+        assert on.expectations.expected(key_of(on.rollout)) == (
+            (resource_of(CONFIG_MAPS, {}), NamespacedName("default", "route")),
+        )
+
+
+@virtual_time
+async def test_an_object_is_changed_by_a_merge_patch_that_may_rest_on_a_version() -> None:
+    async with stage() as on:
+        version = on.make(config_map(a="1", b="2"))["metadata"]["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version}, "data": {"a": None, "c": "3"}}
+        await on.carry_out((PatchObject(ref=REF, patch=patch, failure=FAILURE),))
+        assert on.see("configmaps", "route")["data"] == {"b": "2", "c": "3"}
+        with pytest.raises(Conflict):
+            await on.carry_out((PatchObject(ref=REF, patch=patch, failure=FAILURE),))
+        assert on.events == [], "the next snapshot settles a conflict"
+
+
+@pytest.mark.parametrize("status", [500, 403, 503])
+@pytest.mark.parametrize(
+    "action",
+    [
+        CreateObject(ref=REF, manifest=config_map(), failure=FAILURE),
+        PatchObject(ref=REF, patch={"data": {"a": "1"}}, failure=FAILURE),
+    ],
+)
+def test_a_refusal_is_told_in_the_servers_words_and_ends_the_plan(action: Action, status: int) -> None:
+    @virtual_time
+    async def check() -> None:
+        async with stage() as on:
+            if isinstance(action, PatchObject):
+                on.make(config_map())
+            on.sandbox.faults.add(Answer(status), resource="configmaps", client="controller")
+            with pytest.raises(ApiError) as refused:
+                await on.carry_out((action,), (PatchRollout(name="cart", annotations={"later": "1"}),))
+            assert on.events == ["TrafficRoutingError"]
+            assert on.messages == [f"cannot write the route: {refused.value.message}"]
+            assert "annotations" not in on.see("rollouts", "cart")["metadata"]
+
+    check()
+
+
+@virtual_time
+async def test_an_object_that_is_there_already_is_an_error_that_nobody_is_told_of() -> None:
+    async with stage() as on:
+        on.make(config_map())
+        with pytest.raises(AlreadyExists):
+            await on.carry_out((CreateObject(ref=REF, manifest=config_map(), failure=FAILURE),))
+        assert on.events == []
+
+
+@virtual_time
+async def test_a_version_that_the_operator_has_chosen_is_written_too() -> None:
+    async with stage(ControllerSettings(versions={"example.com": "v2"})) as on:
+        on.sandbox.apply(KNOB_DEFINITION)
+        ref = ObjectRef(KNOBS, "default", "cart")
+        await on.carry_out((CreateObject(ref=ref, manifest=knob(weight=1)),))
+        await on.carry_out((PatchObject(ref=ref, patch={"spec": {"weight": 2}}),))
+        writes = [each.path for each in on.sandbox.request_log if each.is_write and each.resource == "knobs"]
+        assert writes == [
+            "/apis/example.com/v2/namespaces/default/knobs",
+            "/apis/example.com/v2/namespaces/default/knobs/cart",
+        ]
+
+
+# --- Runs -------------------------------------------------------------------------------------------------------------
+
+
+def run(name: str) -> dict[str, Any]:
+    metric = {"name": "m", "provider": {"web": {"url": "http://x", "jsonPath": "$.x"}}}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AnalysisRun",
+        "metadata": {"name": name},
+        "spec": {"metrics": [metric]},
+    }
+
+
+def experiment(name: str) -> dict[str, Any]:
+    template = {"name": "a", "selector": {"matchLabels": {"app": "cart"}}, "template": TEMPLATE}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Experiment",
+        "metadata": {"name": name},
+        "spec": {"templates": [template]},
+    }
+
+
+@virtual_time
+async def test_runs_are_created_and_expected_in_the_cache() -> None:
+    async with stage() as on:
+        applied = await on.carry_out(
+            (CreateAnalysisRun(name="r", manifest=run("r")), CreateExperiment(name="e", manifest=experiment("e")))
+        )
+        assert applied.taken == ()
+        assert on.has("analysisruns", "r")
+        assert on.has("experiments", "e")
+        assert on.expectations.expected(key_of(on.rollout)) == (
+            (ANALYSIS_RUNS, NamespacedName("default", "r")),
+            (EXPERIMENTS, NamespacedName("default", "e")),
+        )
+
+
+@virtual_time
+async def test_names_that_are_taken_come_back_with_their_holders_and_end_the_plan_after_their_group() -> None:
+    async with stage() as on:
+        held = [on.make(run("r"))["metadata"]["uid"], on.make(experiment("e"))["metadata"]["uid"]]
+        applied = await on.carry_out(
+            (
+                CreateAnalysisRun(name="r", manifest=run("r"), events=(Event("Started", ""),)),
+                CreateExperiment(name="e", manifest=experiment("e")),
+                CreateAnalysisRun(name="free", manifest=run("free")),
+            ),
+            (PatchRollout(name="cart", annotations={"later": "1"}),),
+        )
+        assert [holder.metadata.uid for holder in applied.taken] == held
+        assert on.has("analysisruns", "free")
+        assert on.events == []
+        assert "annotations" not in on.see("rollouts", "cart")["metadata"]
+
+
+@virtual_time
+async def test_a_failure_counts_more_than_a_name_that_is_taken() -> None:
+    async with stage() as on:
+        on.make(run("r"))
+        on.sandbox.faults.add(Answer(500), verbs="create", resource="experiments")
+        with pytest.raises(ApiError, match="Internal error"):
+            await on.carry_out(
+                (
+                    CreateAnalysisRun(name="r", manifest=run("r")),
+                    CreateExperiment(name="e", manifest=experiment("e")),
+                )
+            )
+
+
+@virtual_time
+async def test_pods_are_updated_some_at_a_time() -> None:
+    async with stage(ControllerSettings(pod_updates=2)) as on:
+        patches = []
+        for number in range(6):
+            pod = on.make({**POD, "metadata": {**POD["metadata"], "name": f"p{number}"}})
+            patches.append(PatchPodMetadata(name=f"p{number}", uid=pod["metadata"]["uid"], labels={"role": "x"}))
+        on.sandbox.faults.add(Delay(1.0), verbs="update", resource="pods")
+        started = asyncio.get_running_loop().time()
+        await on.carry_out(tuple(patches))
+        assert asyncio.get_running_loop().time() - started == pytest.approx(3.0, abs=0.1)

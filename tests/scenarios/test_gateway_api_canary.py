@@ -10,6 +10,7 @@ from tests.scenarios.manifests import EXAMPLES
 from tests.scenarios.routed import Traffic
 
 from prograde.api.manifests import load_documents
+from prograde.sandbox.faults import Answer
 from prograde.sandbox.routingkinds import routing_definitions
 from prograde.simulator.world import World, world
 
@@ -292,3 +293,32 @@ async def test_nothing_is_written_while_nothing_changes() -> None:
         before = it.writes()
         await asyncio.sleep(4 * 3600)
         assert it.writes() == before
+
+
+@virtual_time
+async def test_a_write_that_meets_a_newer_version_is_made_again_without_a_word() -> None:
+    async with started() as (it, traffic):
+        fault = it.sandbox.faults.add(Answer(409), verbs="patch", resource="httproutes*", times=3)
+        it.set_image(NAME, YELLOW)
+        await it.until_phase(NAME, "Paused")
+        assert fault.hits == 3
+        assert names_of_rules(it) == [None, "testers"]
+        await asyncio.sleep(600)  # events go out at leisure
+        assert "TrafficRoutingError" not in it.event_reasons(NAME)
+        assert traffic.lost == []
+
+
+@virtual_time
+async def test_a_write_that_is_refused_is_announced_and_holds_the_release_until_it_succeeds() -> None:
+    async with started() as (it, traffic):
+        it.sandbox.faults.add(Answer(403), verbs="patch", resource="httproutes*")
+        it.set_image(NAME, YELLOW)
+        await it.until(lambda: "TrafficRoutingError" in it.event_reasons(NAME))
+        assert any(message.startswith("failed to set weight via plugin: ") for message in messages(it))
+        await asyncio.sleep(120)
+        assert it.rollout(NAME).status.current_step_index == 1
+        assert it.sizes() == {BLUE: 5, YELLOW: 1}
+        it.sandbox.faults.heal()
+        await it.until_phase(NAME, "Paused")
+        assert names_of_rules(it) == [None, "testers"]
+        assert traffic.lost == []

@@ -12,6 +12,7 @@ from tests.scenarios.routed import Traffic
 
 from prograde.api.manifests import load_documents
 from prograde.sandbox.errors import StatusError
+from prograde.sandbox.faults import Answer, DelayEvents, Disconnect
 from prograde.simulator.world import World, world
 
 NAME = "nginx-demo"
@@ -182,3 +183,36 @@ async def test_nothing_is_written_while_nothing_changes() -> None:
         before = it.writes()
         await asyncio.sleep(4 * 3600)
         assert it.writes() == before
+
+
+@virtual_time
+async def test_a_create_whose_answer_is_lost_while_the_watch_is_late_is_tried_again_without_harm() -> None:
+    async with world() as it:
+        it.sandbox.faults.add(Disconnect(when="after"), verbs="create", resource="ingresses*", times=1)
+        it.sandbox.faults.add(DelayEvents(10), verbs="watch", resource="ingresses*")
+        it.apply(manifests())
+        await it.until_phase(NAME, "Healthy")
+        it.set_image(NAME, YELLOW)
+        await it.until_phase(NAME, "Paused")
+        assert weight(it) == "5"
+        creates = [each.status for each in it.sandbox.request_log if each.verb == "create" and "ingress" in each.path]
+        assert creates[1:]
+        assert set(creates[1:]) == {409}
+        await asyncio.sleep(600)  # events go out at leisure
+        texts = [each["message"] for each in it.sandbox.events(f"rollout/{NAME}")]
+        assert not [text for text in texts if "already exists" in text]
+
+
+@virtual_time
+async def test_a_create_that_is_refused_is_announced_and_made_again() -> None:
+    async with world() as it:
+        it.sandbox.faults.add(Answer(403), verbs="create", resource="ingresses*")
+        it.apply(manifests())
+        await it.until(lambda: "TrafficRoutingError" in it.event_reasons(NAME))
+        (message,) = {
+            e["message"] for e in it.sandbox.events(f"rollout/{NAME}") if e["reason"] == "TrafficRoutingError"
+        }
+        assert message.startswith(f"error creating canary ingress `{CANARY}`: ")
+        it.sandbox.faults.heal()
+        await it.until(lambda: len(it.sandbox.list("ingresses")) == 2)
+        assert weight(it) == "0"

@@ -224,16 +224,37 @@ async def test_a_rollout_that_cannot_be_read_is_left_alone_and_the_others_go_on(
         await until(lambda: phase(sandbox) == "Healthy")
         sandbox.patch("rollouts", NAME, {"spec": {"replicas": "many"}})
         await asyncio.sleep(5)
+        assert phase(sandbox) == "Degraded"
+        message = sandbox.get("rollouts", NAME)["status"]["message"]
+        assert message.startswith(f'InvalidSpec: The Rollout "{NAME}" is invalid: spec.replicas: Expected `int | null`')
+        events = [each for each in sandbox.events(f"rollout/{NAME}") if each["reason"] == "InvalidSpec"]
+        assert "replicas" in events[0]["message"]
         writes = len([each for each in sandbox.request_log if each.is_write and each.name == NAME])
         sandbox.apply(MANIFEST.replace(NAME, "other"))
         await until(lambda: phase(sandbox, "other") == "Healthy")
         await asyncio.sleep(3600)
         assert len([each for each in sandbox.request_log if each.is_write and each.name == NAME]) == writes
         assert any("left alone until it can be read" in each.getMessage() for each in caplog.records)
-        events = [each for each in sandbox.events(f"rollout/{NAME}") if each["reason"] == "InvalidSpec"]
-        assert "replicas" in events[0]["message"]
         sandbox.patch("rollouts", NAME, {"spec": {"replicas": 3}})
         await until(lambda: sandbox.get("rollouts", NAME)["status"]["replicas"] == 3)
+        await until(lambda: phase(sandbox) == "Healthy")
+        process.stop.set()
+        await process.task
+
+
+@virtual_time
+async def test_a_rollout_that_could_never_be_read_says_so_too() -> None:
+    async with cluster() as sandbox:
+        _loosen(sandbox)
+        process = Process(sandbox.transport("a"), "a", settings())
+        sandbox.apply(MANIFEST)
+        sandbox.patch("rollouts", NAME, {"spec": {"strategy": {"canary": "soon"}}})
+        await until(lambda: phase(sandbox) == "Degraded")
+        assert "spec.strategy.canary: Expected" in sandbox.get("rollouts", NAME)["status"]["message"]
+        sandbox.patch("rollouts", NAME, {"spec": {"strategy": {"canary": {}}}})
+        await until(lambda: phase(sandbox) == "Healthy")
+        conditions = sandbox.get("rollouts", NAME)["status"]["conditions"]
+        assert "InvalidSpec" not in {each["type"] for each in conditions}
         process.stop.set()
         await process.task
 

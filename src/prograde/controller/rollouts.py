@@ -21,6 +21,7 @@ from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, is_behind, snapshot_of
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.questions import CallPlugin, answered
+from prograde.controller.resources import FIELD_MANAGER, ROLLOUTS
 from prograde.controller.routing import FirstListMissing, RoutingObjects
 from prograde.controller.settings import ControllerSettings
 from prograde.controller.templates import Templates
@@ -32,10 +33,11 @@ from prograde.core.rollout.duration import finished_attempt
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import differ_in_counts_only
+from prograde.core.rollout.unreadable import unreadable_patch
 from prograde.core.routing import RoutersOf
 from prograde.kube.client import Client
-from prograde.kube.errors import Forbidden
-from prograde.kube.informer import Informer
+from prograde.kube.errors import Forbidden, NotFound
+from prograde.kube.informer import Informer, Undecodable
 from prograde.kube.resources import Key, Resource
 from prograde.telemetry.logs import fields
 
@@ -112,7 +114,9 @@ class RolloutReconciler:
         if is_behind(self._caches, self._expectations, key, loop.time(), self._informer_of):
             log.debug('requeuing "%s" due to stale cache', key, extra=_about(key))
             return Result.after(STALE_CACHE_SECONDS)
-        if self._is_unreadable(key):
+        failure = self._caches.rollouts.failures.get(Key(*key))
+        if failure is not None:
+            await self._report_unreadable(key, failure)
             return Result.done()
         rollout = self._caches.rollouts.get(Key(*key))
         if rollout is None:
@@ -221,16 +225,23 @@ class RolloutReconciler:
             del self._held_since[key]
         return COUNTS_HELD_SECONDS - held_seconds
 
-    def _is_unreadable(self, key: NamespacedName) -> bool:
-        """Say whether the current version of the Rollout cannot be read; then it is left exactly as it is."""
-        failure = self._caches.rollouts.failures.get(Key(*key))
-        if failure is None:
-            return False
+    async def _report_unreadable(self, key: NamespacedName, failure: Undecodable) -> None:
+        """Say in the status of a Rollout that its current version cannot be read; it is left as it is otherwise."""
         log.error("Rollout %s is left alone until it can be read: %s", key, failure.message, extra=_about(key))
+        try:
+            rollout = (await self._client.get(ROLLOUTS, *key)).to(dict[str, Any])
+        except NotFound:
+            return
+        if rollout["metadata"]["resourceVersion"] != failure.resource_version:
+            # There is another version already, of which we shall hear.
+            return
+        patch = unreadable_patch(rollout, failure.message, self._now())
+        if not patch:
+            return
+        await self._client.patch(ROLLOUTS, *key, patch, subresource="status", field_manager=FIELD_MANAGER)
         last_good = self._caches.rollouts.get(Key(*key))
         if last_good is not None:
             self._record(last_good, Event(reason=REASON_INVALID_SPEC, message=failure.message, type=EVENT_WARNING))
-        return True
 
     def _observe(self, rollout: Rollout, plan: Plan[RolloutStatus], applied: Applied, now: datetime) -> None:
         if plan.status is not None and not applied.is_held_by_budget:

@@ -1,11 +1,12 @@
 """What validation is told of routing objects: those of the kinds that a Rollout names, and nothing of others."""
 
+from tests.core.rollout.builders import NAMESPACE, rollout
+
 from prograde.api.meta import NamespacedName
 from prograde.api.rollout import CanaryStrategy, IstioTrafficRouting, NginxTrafficRouting, TrafficRouting
 from prograde.core.objects import INGRESSES, VIRTUAL_SERVICES, JsonObject, ObjectRef, Objects
 from prograde.core.rollout.references import references_of
 from prograde.core.rollout.snapshot import RolloutSnapshot
-from tests.core.rollout.builders import NAMESPACE, rollout
 
 INGRESS: JsonObject = {"metadata": {"name": "web", "namespace": NAMESPACE}, "spec": {}}
 FOUND: dict[ObjectRef, JsonObject] = {

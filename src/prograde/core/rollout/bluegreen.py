@@ -24,7 +24,7 @@ from datetime import timedelta
 import msgspec
 
 from prograde.api import defaults, names
-from prograde.api.rollout import BlueGreenStatus, RolloutStatus
+from prograde.api.rollout import RolloutStatus
 from prograde.api.scalars import format_time
 from prograde.api.selectors import format_selector
 from prograde.api.workloads import ReplicaSet, Service
@@ -307,7 +307,8 @@ def _conclude(context: RolloutContext, draft: Draft, gates: BlueGreenGates) -> R
     if context.status.promote_full or context.is_within_rollback_window:
         draft.clear_pauses()
         draft.remove_abort()
-    selectors = BlueGreenStatus(
+    selectors = msgspec.structs.replace(
+        status.blue_green,
         active_selector=draft.selected_hash(gates.strategy.active_service),
         preview_selector=draft.selected_hash(gates.strategy.preview_service),
     )

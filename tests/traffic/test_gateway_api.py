@@ -282,10 +282,16 @@ def test_a_rule_of_the_stable_version_alone_shows_the_weight_but_never_turns_req
 
 @pytest.mark.parametrize("kind", [HTTP_ROUTES, GRPC_ROUTES])
 @pytest.mark.parametrize(
-    "members", [{}, {"name": "preview"}, {"matches": [path_match(headers=[exact_header("X-Me", "1")])]}]
+    "members",
+    [
+        pytest.param({}, id="everything"),
+        pytest.param({"name": "preview"}, id="with a name"),
+        pytest.param({"matches": [path_match(headers=[exact_header("X-Me", "1")])]}, id="by a header"),
+        pytest.param({"backendRefs": [backend("canary", 1), backend("canary", 3, 81)]}, id="on two ports"),
+    ],
 )
 def test_a_users_own_way_to_the_canary_is_neither_weighted_nor_removed(kind: ObjectKind, members: Rule) -> None:
-    own = {**members, "backendRefs": [backend("canary", 1)]}
+    own = {"backendRefs": [backend("canary", 1)], **members}
     hdr = header_route("hdr", X_Canary="true")
     web = Web({ref("web", kind): route_of(split(), own)}, {SINGULAR[kind]: "web"}, header_steps=[hdr])
     web.route(30, routes=[hdr])

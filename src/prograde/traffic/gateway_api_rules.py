@@ -89,7 +89,7 @@ class Managed(NamedTuple):
         """Say whether the controller has made a rule, and may change or remove it."""
         if name := text_in(rule, "name"):
             return name in self.names or _without_number(name) in self.names
-        if not _leads_only_to(rule, self.canary_service):
+        if _services_of(rule) != [self.canary_service]:
             return False
         found = [_header_names(match) for match in objects_in(rule, "matches")]
         return any(wanted <= names for wanted in self.headers for names in found)
@@ -111,11 +111,6 @@ def _services_of(rule: JsonObject) -> list[str]:
     return [text_in(ref, "name") for ref in _backends(rule)]
 
 
-def _leads_only_to(rule: JsonObject, service: str) -> bool:
-    """Say whether a Service is the one and only backend of a rule."""
-    return _services_of(rule) == [service]
-
-
 def _is_split(rule: JsonObject, services: RoutedServices) -> bool:
     return set(services) <= set(_services_of(rule))
 
@@ -128,8 +123,8 @@ def with_weights(
 ) -> list[JsonObject]:
     """Return the rules with the weights in every backend that is one of the two versions.
 
-    With `managed` None every rule counts. Otherwise managed rules do not, nor do those whose only backend is the
-    canary: its weight says nothing there, except that 0 would turn every request away.
+    With `managed` None every rule counts. Otherwise managed rules do not, nor do those that lead to the canary and
+    nowhere else: its weight says nothing there, except that 0 would turn every request away.
 
     Raises:
         BackendsMissing: the rules that count do not lead to both versions.
@@ -145,7 +140,7 @@ def with_weights(
 
 
 def _is_left_alone(rule: JsonObject, managed: Managed) -> bool:
-    return managed.owns(rule) or _leads_only_to(rule, managed.canary_service)
+    return managed.owns(rule) or set(_services_of(rule)) == {managed.canary_service}
 
 
 def _weighted(rule: JsonObject, services: RoutedServices, weights: Weights) -> JsonObject:

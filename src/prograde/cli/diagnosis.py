@@ -174,7 +174,7 @@ def diagnose(
     waits = [
         *([idle] if idle is not None else []),
         *_held_evictions(snapshot, plan, around),
-        *([] if is_done else reasons),
+        *([] if is_done else [_with_untaken_run(each, snapshot, now) for each in reasons]),
         *_what_plans_lack(rollout, plan),
     ]
     is_running = bool(around.controller.holder) and not around.controller.is_stale(now)
@@ -323,7 +323,14 @@ def _what_plans_lack(rollout: Rollout, plan: RolloutPlan) -> list[Blocker]:
         text = f"it is being deleted{f', which waits for the finalizers {held}' if held else ''}"
         deleted_at = rollout.metadata.deletion_timestamp
         return [
-            Blocker(reason="Deleted", message=text, object=about, field="metadata.deletionTimestamp", since=deleted_at)
+            Blocker(
+                reason="Deleted",
+                message=text,
+                object=about,
+                field="metadata.deletionTimestamp",
+                since=deleted_at,
+                remedy="whoever set the finalizers must remove them" if held else "",
+            )
         ]
     if plan.wants_pods:
         text = "the plan needs the pods, and they may not be read"
@@ -349,6 +356,22 @@ def _blocker(wait: Wait, around: Surroundings, *, is_failing: bool) -> Blocker:
         since=since,
         until=wait.until,
         remedy=wait.remedy,
+    )
+
+
+def _with_untaken_run(blocker: Blocker, snapshot: RolloutSnapshot, now: datetime) -> Blocker:
+    """Say so when nobody measures: an AnalysisRun or Experiment that has no phase after a while has no controller."""
+    runs = {f"AnalysisRun {each.metadata.name}": (each.metadata, each.status.phase) for each in snapshot.analysis_runs}
+    runs |= {f"Experiment {each.metadata.name}": (each.metadata, each.status.phase) for each in snapshot.experiments}
+    metadata, phase = runs.get(blocker.object, (None, ""))
+    created = metadata.creation_timestamp if metadata is not None else None
+    if phase or created is None or now - created < GRACE:
+        return blocker
+    kind = blocker.object.partition(" ")[0]
+    return msgspec.structs.replace(
+        blocker,
+        message=f"{blocker.message}; no controller has taken it up",
+        remedy=f"start a controller for objects of kind {kind}; {blocker.remedy}",
     )
 
 

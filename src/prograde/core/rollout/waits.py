@@ -129,14 +129,30 @@ def _waits_of_people(context: RolloutContext, status: RolloutStatus, for_pods: S
         )
     for pause in status.pause_conditions:
         if pause.reason in (names.PAUSE_INCONCLUSIVE_ANALYSIS, names.PAUSE_INCONCLUSIVE_EXPERIMENT):
+            judged = _inconclusive(status)
             yield Wait(
                 reason=WaitReason.INCONCLUSIVE,
-                message="paused because an analysis came to no clear result",
-                object=f"Rollout {name}",
-                field="status.pauseConditions",
+                message=f"paused because {judged or 'an analysis'} came to no clear result",
+                object=judged or f"Rollout {name}",
+                field="status.phase" if judged else "status.pauseConditions",
                 since=pause.start_time,
                 remedy=f"to go on: prograde promote {name}; to go back: prograde abort {name}",
             )
+
+
+def _inconclusive(status: RolloutStatus) -> str:
+    """Return the run that came to no clear result, as far as the status tells."""
+    canary, blue_green = status.canary, status.blue_green
+    runs = (
+        canary.current_step_analysis_run_status,
+        canary.current_background_analysis_run_status,
+        blue_green.pre_promotion_analysis_run_status,
+        blue_green.post_promotion_analysis_run_status,
+    )
+    for run in runs:
+        if run is not None and run.status == names.RUN_INCONCLUSIVE:
+            return f"AnalysisRun {run.name}"
+    return f"Experiment {canary.current_experiment}" if canary.current_experiment else ""
 
 
 def _on_the_way(for_pods: Sequence[Wait]) -> str:

@@ -106,7 +106,9 @@ class Traffic:
         it.sandbox.client("onlooker").subscribe(self._look)
 
     def _look(self, change: str, resource: Resource, new: dict[str, Any], old: dict[str, Any] | None) -> None:
-        if resource[1] not in ("virtualservices", "destinationrules", "services", "replicasets"):
+        if resource[1] not in ("virtualservices", "destinationrules", "services", "pods"):
+            return
+        if resource[1] == "pods" and change != "DELETED" and _serves(new) == (old is not None and _serves(old)):
             return
         for route in self._routes():
             if len(route["route"]) == 2 and "mirror" not in route:
@@ -116,10 +118,11 @@ class Traffic:
             for target in route["route"]:
                 weight = target.get("weight", 0)
                 available = self._available(target["destination"])
-                if available is not None and (available < 1 if weight else False):
-                    self.lost.append(f"{resource[1]}: {weight} of {route.get('name')} to {target['destination']}")
-                elif available is not None and available < weight * self._replicas() // 100 and len(route["route"]) > 1:
-                    self.lost.append(f"{resource[1]}: {weight} to {target['destination']} with {available} pods")
+                # A header chooses the canary whatever its share: one pod has to do.
+                needed = 1 if len(route["route"]) == 1 else self._replicas() * weight // 100
+                if weight and available is not None and available < max(1, needed):
+                    found = f"{weight} of {route.get('name')} to {target['destination']} with {available} pods"
+                    self.lost.append(f"{found} after {change} of {resource[1]}")
 
     def _routes(self) -> Iterator[dict[str, Any]]:
         for each in self._it.sandbox.list("virtualservices"):
@@ -140,11 +143,13 @@ class Traffic:
             pod_hash = self._it.sandbox.get("services", destination["host"])["spec"]["selector"].get(HASH)
         if pod_hash is None:
             return None
-        return sum(
-            int(each.get("status", {}).get("availableReplicas", 0))
-            for each in self._it.sandbox.list("replicasets")
-            if each["metadata"]["labels"][HASH] == pod_hash
-        )
+        return sum(_serves(pod) for pod in self._it.sandbox.list("pods", labels=f"{HASH}={pod_hash}"))
+
+
+def _serves(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or []
+    is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return is_ready and "deletionTimestamp" not in pod["metadata"]
 
 
 @asynccontextmanager

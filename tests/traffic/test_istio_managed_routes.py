@@ -99,6 +99,13 @@ def test_a_destination_rule_without_host_cannot_carry_a_header_route() -> None:
     assert mesh.http() == [subsets()]
 
 
+def test_in_the_same_namespace_a_header_route_has_the_plain_name() -> None:
+    route = {"route": [to("stable.shop.svc.cluster.local", 100), to("canary.shop.svc.cluster.local", 0)]}
+    mesh = Mesh(virtual_service([route]))
+    mesh.route(rollout(managed=["hdr-1"]), 0, routes=(header("hdr-1"),))
+    assert mesh.http()[0]["route"] == [to("canary", 100)]
+
+
 @pytest.mark.parametrize(
     ("hosts", "expected"),
     [

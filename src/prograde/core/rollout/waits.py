@@ -52,7 +52,7 @@ def explain(
     if status.phase == names.PHASE_HEALTHY:
         waits = [wait for wait in draft.waits if wait.reason in _BESIDE_HEALTH]
     else:
-        for_pods = list(_waits_for_pods(context, draft, status))
+        for_pods = sorted(_waits_for_pods(context, draft, status), key=lambda wait: _ORDER[wait.reason])
         waits = [*draft.waits, *_waits_of_people(context, status, for_pods), *for_pods]
         if not waits:
             waits.append(_fallback(context, status))
@@ -129,7 +129,8 @@ def _waits_of_people(context: RolloutContext, status: RolloutStatus, for_pods: S
         )
     for pause in status.pause_conditions:
         if pause.reason in (names.PAUSE_INCONCLUSIVE_ANALYSIS, names.PAUSE_INCONCLUSIVE_EXPERIMENT):
-            judged = _inconclusive(status)
+            # A run that has been deleted since is no longer in the new status.
+            judged = _inconclusive(status) or _inconclusive(context.snapshot.rollout.status)
             yield Wait(
                 reason=WaitReason.INCONCLUSIVE,
                 message=f"paused because {judged or 'an analysis'} came to no clear result",

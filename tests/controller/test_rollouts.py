@@ -6,6 +6,7 @@ from tests.kube.virtual_time import virtual_time
 from tests.scenarios.manifests import EXAMPLES
 
 from prograde.controller.rollouts import COUNTS_HELD_SECONDS
+from prograde.sandbox.faults import Answer, DelayEvents
 from prograde.simulator.world import World, world
 
 NAME = "canary-demo"
@@ -55,3 +56,32 @@ async def test_every_release_is_measured_once_also_one_that_another_took_the_pla
         await it.until_phase(NAME, "Healthy")
         assert it.metrics.duration.count("Promoted") == before + 1
         assert it.metrics.duration.count("Superseded") == 1
+
+
+@virtual_time
+async def test_a_pass_over_caches_that_have_not_seen_its_own_writes_does_nothing_twice() -> None:
+    async with world() as it:
+        it.sandbox.faults.add(DelayEvents(5), verbs="watch", resource="replicasets", client="rollouts-controller")
+        it.apply(EXAMPLES / "canary.yaml")
+        await it.until_phase(NAME, "Healthy")
+        ours = [each for each in it.sandbox.request_log if each.client == "rollouts-controller" and each.is_write]
+        done = [each.verb for each in ours if each.resource == "replicasets" and each.status < 300]
+        assert done == ["create", "patch"]
+        assert it.event_reasons(NAME).count("ScalingReplicaSet") == 1
+
+
+@virtual_time
+async def test_a_release_whose_last_write_fails_is_measured_once() -> None:
+    async with world() as it:
+        it.apply(EXAMPLES / "canary.yaml")
+        await it.until_phase(NAME, "Healthy")
+        await asyncio.sleep(5)  # starts are kept in whole seconds
+        before = it.metrics.duration.count("Promoted")
+        it.set_image(NAME, "argoproj/rollouts-demo:yellow")
+        await it.until_phase(NAME, "Paused")
+        it.promote(NAME)
+        await it.until(lambda: it.sizes()["argoproj/rollouts-demo:blue"] == 0)
+        it.sandbox.faults.add(Answer(500), verbs="patch", resource="rollouts/status", times=8)
+        await it.until_phase(NAME, "Healthy")
+        await asyncio.sleep(1000)
+        assert it.metrics.duration.count("Promoted") == before + 1

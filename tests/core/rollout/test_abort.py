@@ -3,11 +3,26 @@
 from datetime import timedelta
 
 import pytest
-from tests.core.rollout.builders import NAME, World, hash_for, pause, replace, rollout, service, weight
+from tests.core.rollout.builders import (
+    NAME,
+    NOW,
+    World,
+    hash_for,
+    pause,
+    progressing,
+    replace,
+    rollout,
+    service,
+    weight,
+)
 
 from prograde.api import names
-from prograde.api.rollout import CanaryStrategy
+from prograde.api.analysis import AnalysisTemplateRef
+from prograde.api.rollout import CanaryStep, CanaryStrategy, ExperimentStep, RolloutAnalysis, RolloutStatus
 from prograde.core.plan import WaitReason
+from prograde.core.rollout.conditions import blocks_progress_deadline, is_timed_out
+from prograde.core.rollout.context import RolloutContext
+from prograde.core.rollout.snapshot import RolloutSnapshot
 
 STEPS = CanaryStrategy(steps=(weight(10), pause()), max_surge=1, max_unavailable=0)
 
@@ -327,3 +342,38 @@ def test_another_replica_set_in_its_scale_down_delay_suspends_the_deadline() -> 
     plan = world.plan()
     assert plan.status is None or plan.status.phase == "Progressing"
     assert plan.requeue_at is None
+
+
+@pytest.mark.parametrize(
+    ("step", "is_timed"),
+    [
+        (weight(10), True),
+        (pause(), False),
+        (pause("1h"), False),
+        (CanaryStep(analysis=RolloutAnalysis(templates=(AnalysisTemplateRef(template_name="t"),))), False),
+        (CanaryStep(experiment=ExperimentStep()), False),
+    ],
+    ids=["weight", "pause", "timed pause", "analysis", "experiment"],
+)
+@pytest.mark.parametrize("aborts", [False, True])
+def test_only_a_step_that_ought_to_be_over_has_a_deadline(step: CanaryStep, is_timed: bool, aborts: bool) -> None:
+    subject = rollout(canary=CanaryStrategy(steps=(step,)), replicas=2, image="v2", progress_deadline_abort=aborts)
+    status = RolloutStatus(
+        current_pod_hash=hash_for("v2"),
+        current_step_hash="x",
+        current_step_index=0,
+        stable_rs=hash_for("v1"),
+        conditions=(progressing("ReplicaSetUpdated", ago=timedelta(seconds=700)),),
+    )
+    context = RolloutContext(
+        snapshot=RolloutSnapshot(rollout=subject),
+        now=NOW,
+        rollout=replace(subject, status=status),
+        computed_hash=hash_for("v2"),
+        step_hash="x",
+        replica_sets=(),
+        new=None,
+        stable=None,
+    )
+    assert is_timed_out(context, status.conditions)
+    assert bool(blocks_progress_deadline(context)) is not is_timed

@@ -24,7 +24,7 @@ from tests.core.rollout.builders import (
 )
 
 from prograde.api import names
-from prograde.api.meta import NO_RAW, LabelSelector, LabelSelectorRequirement
+from prograde.api.meta import LabelSelector, LabelSelectorRequirement
 from prograde.api.rollout import (
     AlbTrafficRouting,
     AmbassadorTrafficRouting,
@@ -42,7 +42,6 @@ from prograde.api.rollout import (
     SmiTrafficRouting,
     TraefikTrafficRouting,
     TrafficRouting,
-    WorkloadRef,
 )
 from prograde.core.plan import AdoptReplicaSet, CreateReplicaSet, PatchRollout, Plan, ReleaseReplicaSet, WaitReason
 from prograde.core.rollout.revisions import claim
@@ -123,14 +122,6 @@ def test_a_rollout_that_needs_what_is_not_supported_is_frozen_and_names_the_fiel
     assert plan.waits[0].field == field
     assert plan.requeue_at == NOW + timedelta(seconds=20)
     assert world.plan().writes_nothing
-
-
-def test_a_workload_reference_is_not_supported_yet() -> None:
-    reference = WorkloadRef(api_version="apps/v1", kind="Deployment", name="cart")
-    frozen = rollout(workload_ref=reference, template=NO_RAW, selector=None)
-    plan = World(frozen).plan()
-    assert plan.waits[0].field == "spec.workloadRef"
-    assert not list(plan.actions)
 
 
 def test_an_analysis_without_templates_counts_as_not_configured() -> None:

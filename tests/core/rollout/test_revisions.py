@@ -4,14 +4,26 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from tests.core.rollout.builders import NOW, World, hash_for, pause, replace, replica_set, rollout, template, weight
+from tests.core.rollout.builders import (
+    NOW,
+    World,
+    hash_for,
+    pause,
+    replace,
+    replica_set,
+    rollout,
+    service,
+    template,
+    weight,
+)
 
 from prograde.api import names
-from prograde.api.analysis import AnalysisRun
+from prograde.api.analysis import AnalysisRun, PodTemplateMetadata
 from prograde.api.experiment import Experiment
 from prograde.api.meta import ObjectMeta
 from prograde.api.rollout import (
     AntiAffinity,
+    BlueGreenStrategy,
     CanaryStrategy,
     PreferredAntiAffinity,
     RequiredAntiAffinity,
@@ -321,3 +333,37 @@ def test_a_change_from_required_to_preferred_alone_leaves_running_pods_as_they_a
     world.run_to_phase("Paused")
     assert affinity_of(world, "v2") == before
     assert template("v2") == world.rollout.spec.template
+
+
+def test_blue_green_keeps_its_revisions_apart_as_well() -> None:
+    strategy = BlueGreenStrategy(active_service="active", anti_affinity=REQUIRED)
+    world = World(rollout(blue_green=strategy), services=[service("active")])
+    world.run_to_phase("Healthy")
+    world.set_image("v2")
+    world.step()
+    assert affinity_of(world, "v2") == {
+        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term(hash_for("v1"))]}
+    }
+
+
+def test_what_was_injected_under_another_hash_is_no_difference() -> None:
+    """A ReplicaSet of a controller that hashes otherwise, with its anti-affinity and its canary labels in it."""
+    metadata = PodTemplateMetadata(labels={"role": "canary"})
+    canary = CanaryStrategy(anti_affinity=REQUIRED, canary_metadata=metadata, steps=(weight(50), pause()))
+    world = idle(canary=canary)
+    world.set_image("v2")
+    world.run_to_phase("Paused")
+    foreign = world.replica_sets.pop(world.of_image("v2").metadata.name)
+    labels = {**foreign.metadata.labels, names.POD_TEMPLATE_HASH_LABEL: "otherhash"}
+    written = bytes(foreign.spec.template).replace(hash_for("v2").encode(), b"otherhash")
+    assert b"canary" in written
+    assert b"podAntiAffinity" in written
+    renamed = replace(foreign.metadata, name="cart-otherhash", labels=labels)
+    world.replica_sets["cart-otherhash"] = replace(
+        foreign, metadata=renamed, spec=replace(foreign.spec, template=msgspec.Raw(written))
+    )
+    world.change_status(current_pod_hash="otherhash")
+    world.run_to_phase("Paused")
+    assert set(world.replica_sets) == {world.of_image("v1").metadata.name, "cart-otherhash"}
+    assert world.status.current_pod_hash == "otherhash"
+    assert world.status.current_step_index == 1

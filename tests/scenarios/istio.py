@@ -103,6 +103,8 @@ class Traffic:
         """Whenever requests would have found too few pods, or none."""
         self.history: list[int] = []
         """The canary's weights as they came to be."""
+        self.switched_with_weight = 0
+        """How often the canary's subset got other pods while it had weight."""
         it.sandbox.client("onlooker").subscribe(self._look)
 
     def _look(self, change: str, resource: Resource, new: dict[str, Any], old: dict[str, Any] | None) -> None:
@@ -110,6 +112,8 @@ class Traffic:
             return
         if resource[1] == "pods" and change != "DELETED" and _serves(new) == (old is not None and _serves(old)):
             return
+        if resource[1] == "destinationrules" and old is not None and _canary_hash(new) != _canary_hash(old):
+            self.switched_with_weight += self.history[-1] > 0
         for route in self._routes():
             if len(route["route"]) == 2 and "mirror" not in route:
                 weight = route["route"][1].get("weight", 0)
@@ -144,6 +148,12 @@ class Traffic:
         if pod_hash is None:
             return None
         return sum(_serves(pod) for pod in self._it.sandbox.list("pods", labels=f"{HASH}={pod_hash}"))
+
+
+def _canary_hash(rule: dict[str, Any]) -> str | None:
+    (canary,) = [each for each in rule["spec"]["subsets"] if each["name"] == "canary"]
+    found: str | None = canary.get("labels", {}).get(HASH)
+    return found
 
 
 def _serves(pod: dict[str, Any]) -> bool:

@@ -148,6 +148,7 @@ def test_a_third_version_takes_the_canary_over_without_its_weight(split: Any) ->
             assert weights(it) == [60, 40]
             await it.until(lambda: it.sizes()[YELLOW] == 0)
             assert traffic.history == [0, 40, 0, 40]
+            assert traffic.switched_with_weight == 0
             assert traffic.lost == []
 
     scenario()

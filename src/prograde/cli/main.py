@@ -9,7 +9,7 @@ import sys
 from prograde.cli.flags import connection_options
 from prograde.cli.framework import PLUGIN_NAME, Entry, KubectlGroup, run
 
-__all__ = ["COMMANDS", "main", "root_group"]
+__all__ = ["COMMANDS", "complete_for_kubectl", "main", "root_group"]
 
 COMMANDS = {
     "abort": Entry("prograde.cli.mutate:abort", "Abort a rollout"),
@@ -62,3 +62,8 @@ def main() -> None:
     if program not in ("prograde", PLUGIN_NAME):
         program = "prograde"
     sys.exit(run(root_group(program), sys.argv[1:], program))
+
+
+def complete_for_kubectl() -> None:
+    """Answer kubectl, which runs ``kubectl_complete-argo-rollouts WORD...`` to complete ``kubectl argo rollouts``."""
+    sys.exit(run(root_group(PLUGIN_NAME), ["__complete", *sys.argv[1:]], PLUGIN_NAME))

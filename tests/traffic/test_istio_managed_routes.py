@@ -234,6 +234,34 @@ def test_an_order_that_somebody_has_changed_is_put_right() -> None:
     assert mesh.names() == ["a", "b", "primary"]
 
 
+def test_two_rollouts_may_have_routes_in_one_virtual_service() -> None:
+    """Each wants to be first, and neither may fight for it."""
+    mesh = Mesh(virtual_service([both(name="a"), both(name="b")]))
+    one, other = rollout(managed=["ha", "ma"], routes=["a"]), rollout(managed=["hb"], routes=["b"])
+    mesh.route(one, 10, routes=(header("ha"), mirror("ma")))
+    mesh.route(other, 20, routes=(header("hb"),))
+    assert mesh.names() == ["hb", "ha", "ma", "a", "b"]
+    writes = len(mesh.writes)
+    mesh.route(one, 10, routes=(header("ha"), mirror("ma")))
+    mesh.route(other, 20, routes=(header("hb"),))
+    assert len(mesh.writes) == writes
+    mesh.route(one, 30, routes=(header("ha"), mirror("ma")))
+    assert mesh.names() == ["hb", "ha", "ma", "a", "b"]
+    assert mesh.weights("ma") == mesh.weights("a") == [70, 30]
+    mesh.route(one, 0)
+    assert mesh.names() == ["hb", "a", "b"]
+
+
+def test_a_managed_route_behind_a_weighted_one_is_moved_before_it() -> None:
+    mesh = Mesh(virtual_service([both(name="a"), both(name="b")]))
+    subject, routes = rollout(managed=["h"], routes=["b", "a"]), (header("h"),)
+    mesh.route(subject, 0, routes=routes)
+    made = mesh.http().pop(0)
+    mesh.http().insert(1, made)
+    mesh.route(subject, 0, routes=routes)
+    assert mesh.names() == ["h", "a", "b"]
+
+
 def test_a_route_that_has_multiplied_is_there_once_again() -> None:
     mesh = Mesh(virtual_service([primary()]))
     subject, routes = rollout(managed=["a"]), (header("a"),)

@@ -1,12 +1,12 @@
 """How a VirtualService should look that splits the traffic of a Rollout.
 
 It belongs to the user; of the routes that carry weights only weights and the list of destinations are touched. Before
-these come the header and mirror routes of the Rollout's steps, which are made anew each time: they follow their base,
+them come the header and mirror routes of the Rollout's steps, which are made anew each time: they follow their base,
 the first weighted HTTP route, in port and weights. A managed route that is not wanted is removed, unless it carries
 weights itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -182,7 +182,7 @@ class _Managed(msgspec.Struct, frozen=True):
 
 
 def _with_managed_routes(obj: JsonObject, reference: IstioVirtualService, wish: Wish, http: list[Json]) -> _Managed:
-    """Put the wanted routes before all others; `http` are the routes with their new weights."""
+    """Put the wanted routes before the weighted ones; `http` are the routes with their new weights."""
     if not http:
         if wish.routes:
             kind = "mirror" if isinstance(wish.routes[0], SetMirrorRoute) else "header"
@@ -200,7 +200,6 @@ def _with_managed_routes(obj: JsonObject, reference: IstioVirtualService, wish: 
     managed = (wish.targets.managed_routes | names) - carrying
     wanted = [_managed_route(route, base, wish) for route in wish.routes]
     old = {name: route for route in reversed(http) if (name := text_in(route, "name")) in managed}
-    others = [route for route in http if text_in(route, "name") not in managed]
     changes = list(_changes(old, wanted))
     removed = [name for name in old if name not in names]
     if removed and not wanted:
@@ -213,7 +212,21 @@ def _with_managed_routes(obj: JsonObject, reference: IstioVirtualService, wish: 
         for route in wanted
         if route not in changes and (name := text_in(route, "name")) in old
     )
-    return _Managed([*wanted, *others], tuple(texts), has_new_weights)
+    return _Managed(_arranged(http, wanted, managed, min(weighted)), tuple(texts), has_new_weights)
+
+
+def _arranged(http: list[Json], wanted: list[JsonObject], managed: Collection[str], first_weighted: int) -> list[Json]:
+    """Return all HTTP routes, each once: the wanted ones in their order, and then the others in the order they have.
+
+    Wanted routes that are in order, and before those that carry weights, stay where they are: other Rollouts may have
+    theirs in the same VirtualService, and not everybody can be first.
+    """
+    positions = [index for index, route in enumerate(http) if text_in(route, "name") in managed]
+    present = [text_in(http[index], "name") for index in positions]
+    if present == [text_in(route, "name") for route in wanted] and all(index < first_weighted for index in positions):
+        made = dict(zip(positions, wanted, strict=True))
+        return [made.get(index, route) for index, route in enumerate(http)]
+    return [*wanted, *(route for index, route in enumerate(http) if index not in positions)]
 
 
 def _changes(old: Mapping[str, Json], wanted: list[JsonObject]) -> Iterator[JsonObject]:

@@ -1,6 +1,7 @@
 """Whole canaries behind Istio, in virtual time: no request ever meets a version without pods for it."""
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -254,6 +255,34 @@ async def test_what_a_deployment_tool_puts_back_is_repaired_at_once() -> None:
         subsets = it.sandbox.get("destinationrules", NAME)["spec"]["subsets"]
         it.sandbox.patch("destinationrules", NAME, {"spec": {"subsets": destination_rule()["spec"]["subsets"]}})
         await it.until(lambda: it.sandbox.get("destinationrules", NAME)["spec"]["subsets"] == subsets, seconds=3)
+
+
+@virtual_time
+async def test_two_rollouts_in_one_virtual_service_leave_each_other_alone() -> None:
+    steps = [{"setCanaryScale": {"weight": 20}}, HEADER, {"pause": {}}]
+    objects = split_by_services(steps, managed=["h"])
+    others = json.loads(json.dumps(objects).replace('"web', '"api').replace('"h"', '"h-api"'))
+    shared = objects[2]
+    assert shared["kind"] == others[2]["kind"] == "VirtualService"
+    others[2]["spec"]["http"][0]["name"] = "secondary"
+    shared["spec"]["http"] += others[2]["spec"]["http"]
+    for subject, route in ((objects[-1], "primary"), (others[-1], "secondary")):
+        istio = subject["spec"]["strategy"]["canary"]["trafficRouting"]["istio"]
+        istio["virtualService"] = {"name": NAME, "routes": [route]}
+
+    async with istio_world() as it:
+        it.apply([*objects, *others[:2], others[-1]])
+        for name in (NAME, "api"):
+            await it.until_phase(name, "Healthy")
+            it.set_image(name, YELLOW)
+        for name in (NAME, "api"):
+            await it.until_phase(name, "Paused")
+        assert {route["name"] for route in http(it)[:2]} == {"h", "h-api"}
+        assert [route["name"] for route in http(it)[2:]] == ["primary", "secondary"]
+        await asyncio.sleep(60)
+        before = len(it.writes())
+        await asyncio.sleep(3600)
+        assert len(it.writes()) == before
 
 
 @virtual_time

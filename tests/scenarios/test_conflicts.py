@@ -100,3 +100,41 @@ async def test_the_second_comes_into_its_own_when_the_first_is_gone() -> None:
         await asyncio.sleep(5)
         it.sandbox.delete("rollouts", NAME)
         await it.until_phase("second", "Healthy", seconds=60)
+
+
+@virtual_time
+async def test_of_two_rollouts_that_come_at_the_same_moment_one_gets_the_service_and_keeps_it() -> None:
+    async with world(sandbox=cluster()) as it:
+        rollouts = []
+        for name in ("one", "two"):
+            labels = {"app": "shared", "version": name}
+            rollouts.append(
+                {
+                    "apiVersion": "argoproj.io/v1alpha1",
+                    "kind": "Rollout",
+                    "metadata": {"name": name},
+                    "spec": {
+                        "replicas": 1,
+                        "selector": {"matchLabels": labels},
+                        "template": {
+                            "metadata": {"labels": labels},
+                            "spec": {"containers": [{"name": "web", "image": "argoproj/rollouts-demo:blue"}]},
+                        },
+                        "strategy": {"blueGreen": {"activeService": "shared"}},
+                    },
+                }
+            )
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "shared"},
+            "spec": {"selector": {"app": "shared"}, "ports": [{"port": 80}]},
+        }
+        it.apply([service, *rollouts])
+        await it.until(lambda: {it.phase("one"), it.phase("two")} == {"Healthy", "Degraded"})
+        loser = next(name for name in ("one", "two") if it.phase(name) == "Degraded")
+        assert 'Service "shared" is managed by another Rollout' in message(it, loser)
+        switches = [each["reason"] for each in it.sandbox.events() if each["reason"] == "SwitchService"]
+        assert len(switches) == 1
+        await asyncio.sleep(120)
+        assert it.phase(loser) == "Degraded"

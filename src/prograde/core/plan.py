@@ -239,16 +239,21 @@ class DeleteReplicaSet(Action, frozen=True, kw_only=True):
 
 
 class PatchService(Action, frozen=True, kw_only=True):
-    """Change entries of a Service's selector and annotations; None removes an entry. Other entries stay untouched."""
+    """Change entries of a Service's selector and annotations; None removes an entry. Other entries stay untouched.
+
+    `resource_version` is set where two Rollouts might take the Service at the same time: one of them then conflicts.
+    """
 
     name: str
+    resource_version: str = ""
     selector: Mapping[str, str | None] = {}
     annotations: Mapping[str, str | None] = {}
 
     def merge_patch(self) -> JsonObject:
-        patch: JsonObject = {}
+        metadata: JsonObject = {"resourceVersion": self.resource_version} if self.resource_version else {}
         if self.annotations:
-            patch["metadata"] = {"annotations": dict(self.annotations)}
+            metadata["annotations"] = dict(self.annotations)
+        patch: JsonObject = {"metadata": metadata} if metadata else {}
         if self.selector:
             patch["spec"] = {"selector": dict(self.selector)}
         return patch

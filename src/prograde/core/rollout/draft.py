@@ -262,7 +262,7 @@ class Draft:
         """
         name = service.metadata.name
         before = self.selected_hash(name)
-        is_managed = names.MANAGED_BY_ANNOTATION in service.metadata.annotations
+        is_managed = names.MANAGED_BY_ANNOTATION in service.metadata.annotations or name in self._selectors
         if before == pod_hash and is_managed:
             return False
         rollout_name = self.context.rollout.metadata.name
@@ -273,6 +273,7 @@ class Draft:
             stage,
             PatchService(
                 name=name,
+                resource_version="" if is_managed else service.metadata.resource_version,
                 selector={names.POD_TEMPLATE_HASH_LABEL: pod_hash},
                 annotations={} if is_managed else {names.MANAGED_BY_ANNOTATION: rollout_name},
                 events=(event,),

@@ -1,1 +1,1 @@
-"""Metric providers."""
+"""Metric providers: where measurements come from."""

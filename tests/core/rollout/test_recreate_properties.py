@@ -26,6 +26,8 @@ class Deed:
 
 DEEDS = st.one_of(
     st.builds(Deed, st.just("step"), st.integers(0, 3)),
+    st.builds(Deed, st.just("round"), st.integers(1, 4)),
+    st.builds(Deed, st.just("round"), st.integers(1, 4)),
     st.builds(Deed, st.just("pods"), st.integers(0, 10**6)),
     st.builds(Deed, st.just("pods"), st.integers(0, 10**6)),
     st.builds(Deed, st.just("end"), st.integers(0, 10**6)),
@@ -91,6 +93,11 @@ def do(world: SlowWorld, deed: Deed) -> None:
         case "step":
             plan = world.plan()
             world.apply(plan, deed.value if deed.value and len(list(plan.actions)) >= deed.value else None)
+        case "round":
+            for _ in range(deed.value):
+                world.step()
+                world.move_pods(None)
+                world.check()
         case "pods":
             world.move_pods(deed.value)
         case "end":
@@ -119,6 +126,7 @@ def do(world: SlowWorld, deed: Deed) -> None:
 @given(st.lists(DEEDS, max_size=60))
 def test_whatever_happens_two_versions_never_meet_and_the_wanted_one_runs_in_the_end(deeds: list[Deed]) -> None:
     world = SlowWorld(rollout(strategy=RolloutStrategy(recreate=RecreateStrategy())))
+    do(world, Deed("round", 3))
     for deed in deeds:
         do(world, deed)
         world.check()

@@ -170,6 +170,23 @@ def test_a_mirror_route_may_mirror_a_part_and_leads_to_the_subset() -> None:
     assert mesh.http()[0]["route"] == subsets()["route"]
 
 
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({"method": {"exact": "GET"}}, {"method": {"exact": "GET"}}),
+        ({"path": {"prefix": "/"}}, {"uri": {"prefix": "/"}}),
+        (
+            {"headers": {"a": {"exact": "1"}, "b": {"regex": "2"}}},
+            {"headers": {"a": {"exact": "1"}, "b": {"regex": "2"}}},
+        ),
+    ],
+)
+def test_a_mirror_route_has_the_criteria_that_are_given(criteria: dict[str, Any], expected: dict[str, Any]) -> None:
+    mesh = Mesh(virtual_service([primary()]))
+    mesh.route(rollout(managed=["m"]), 0, routes=(mirror("m", **criteria),))
+    assert mesh.http()[0]["match"] == [expected]
+
+
 def test_a_percentage_that_comes_back_as_a_fraction_is_the_same() -> None:
     mesh = Mesh(virtual_service([primary()]))
     subject, routes = rollout(managed=["m"]), (mirror("m", 35),)

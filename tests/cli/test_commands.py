@@ -196,3 +196,15 @@ def test_an_image_that_cannot_be_set_for_conflicts_is_an_error(
     assert ended.code == 1
     assert "the object has been modified" in ended.err
     assert ended.err.count("\n") == 1
+
+
+# ---- controller ---------------------------------------------------------------------------------------------------
+
+
+def test_an_election_that_cannot_work_is_one_line_of_error(cluster: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    ports = ("--address", "127.0.0.1", "--metricsPort", "0", "--healthzPort", "0")
+    ended = cluster.command(capsys, "controller", *ports, "--leader-election-lease-duration=5s")
+    assert ended.code == 1
+    last = ended.err.splitlines()[-1]
+    assert last == "Error: leader election: lease_duration 0:00:05 must exceed renew_deadline 0:00:10"
+    assert "Traceback" not in ended.err

@@ -22,6 +22,7 @@ from prograde.controller.settings import DEFAULT_NAMESPACE
 from prograde.kube.client import Client
 from prograde.kube.errors import KubeError, NotFound
 from prograde.kube.http import HttpTransport
+from prograde.kube.lease import InvalidElection
 from prograde.kube.resources import Resource
 from prograde.kube.transport import Transport
 from prograde.telemetry.logs import parse_level, set_up_logging
@@ -89,7 +90,7 @@ def controller(
         finally:
             await transport.close()
 
-    with raise_as_cli_error(PortInUse, ValueError):
+    with raise_as_cli_error(PortInUse, InvalidElection):
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run())
 

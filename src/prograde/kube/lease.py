@@ -29,7 +29,7 @@ from prograde.kube.client import Client
 from prograde.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from prograde.kube.resources import LEASES
 
-__all__ = ["LeaderElector", "LeadershipLost", "format_micro_time"]
+__all__ = ["InvalidElection", "LeaderElector", "LeadershipLost", "format_micro_time"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,10 @@ RETRY_JITTER: Final = 1.2
 
 RELEASE_SECONDS_MAX: Final = 5.0
 """Giving back is a courtesy; a server that is away must not hold up the end of the process."""
+
+
+class InvalidElection(ValueError):
+    """The settings of an election contradict each other; the message says which."""
 
 
 class LeadershipLost(Exception):
@@ -101,18 +105,18 @@ class LeaderElector:
     ) -> None:
         for argument, value in (("namespace", namespace), ("name", name), ("identity", identity)):
             if not value:
-                raise ValueError(f"leader election: {argument} is empty")
+                raise InvalidElection(f"leader election: {argument} is empty")
         if lease_duration <= renew_deadline:
-            raise ValueError(
+            raise InvalidElection(
                 f"leader election: lease_duration {lease_duration} must exceed renew_deadline {renew_deadline}"
             )
         if renew_deadline <= retry_period * RETRY_JITTER:
-            raise ValueError(
+            raise InvalidElection(
                 f"leader election: renew_deadline {renew_deadline} must exceed {RETRY_JITTER} times "
                 f"retry_period {retry_period}"
             )
         if retry_period <= timedelta() or lease_duration < timedelta(seconds=1):
-            raise ValueError("leader election: durations must be positive, lease_duration at least a second")
+            raise InvalidElection("leader election: durations must be positive, lease_duration at least a second")
         self.identity = identity
         self._client = client
         self._namespace = namespace

@@ -17,6 +17,7 @@ from prograde.api.names import EVENT_SOURCE_COMPONENT
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.controller.manager import Controller
 from prograde.controller.metrics import ControllerMetrics
+from prograde.controller.questions import CallPlugin, no_plugins
 from prograde.controller.settings import ControllerSettings
 from prograde.core.plan import Plan
 from prograde.core.rollout.status import phase_and_message
@@ -41,6 +42,7 @@ class World:
         wrap: Callable[[Transport], Transport],
         planned: Callable[[Rollout, Plan[RolloutStatus]], None],
         routers_of: RoutersOf,
+        call_plugin: CallPlugin,
     ) -> None:
         self.sandbox = sandbox
         self.metrics = ControllerMetrics()
@@ -48,6 +50,7 @@ class World:
         self._wrap = wrap
         self._planned = planned
         self._routers_of = routers_of
+        self._call_plugin = call_plugin
         self.skew = timedelta(0)
         """How far the controllers' clock is ahead of the cluster's."""
         self._stop = asyncio.Event()
@@ -110,6 +113,7 @@ class World:
             rng=rng,
             routers_of=self._routers_of,
             planned=self._planned,
+            call_plugin=self._call_plugin,
         )
         await controller.run(stop)
 
@@ -187,6 +191,7 @@ async def world(
     wrap: Callable[[Transport], Transport] = lambda transport: transport,
     planned: Callable[[Rollout, Plan[RolloutStatus]], None] = lambda rollout, plan: None,
     routers_of: RoutersOf = routers_of,
+    call_plugin: CallPlugin = no_plugins,
     seed: int = 7,
     sandbox: Sandbox | None = None,
 ) -> AsyncIterator[World]:
@@ -197,12 +202,13 @@ async def world(
         wrap: puts something between controller and cluster, for example faults.
         planned: is told of every plan that a controller has carried out.
         routers_of: knows the traffic routers.
+        call_plugin: calls step plugins.
         seed: of everything random in the cluster.
         sandbox: a cluster made elsewhere, on `wall_clock`; `profile` and `seed` mean nothing then.
     """
     if sandbox is None:
         sandbox = Sandbox(now=wall_clock, seed_number=seed, profile=profile)
-    made = World(sandbox, settings or ControllerSettings(), wrap, planned, routers_of)
+    made = World(sandbox, settings or ControllerSettings(), wrap, planned, routers_of, call_plugin)
     async with sandbox.running():
         made.start_controller()
         try:

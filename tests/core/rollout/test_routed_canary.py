@@ -121,6 +121,13 @@ def test_a_lower_weight_takes_the_traffic_away_before_the_pods() -> None:
     assert world.status.current_step_index == 3
 
 
+def test_a_scale_of_nothing_takes_all_traffic_away_before_the_pods() -> None:
+    world = updating(routed(weight(50), pause(), canary_scale(weight=0), pause()), replicas=4)
+    resume(world)
+    assert trace(world) == ["4/2 v2=0 v1=100: weight 0", "4/0 v2=0 v1=100: v2 to 0"]
+    assert (world.status.current_step_index, world.status.phase) == (3, "Paused")
+
+
 def test_weightless_steps_give_the_canary_everything_at_their_end() -> None:
     world = updating(routed(canary_scale(replicas=2), pause()), replicas=4)
     assert (world.shape(), world.live) == ("4/2", "v2=0 v1=100")

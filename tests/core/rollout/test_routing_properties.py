@@ -33,6 +33,7 @@ STEP_LISTS = (
         mirror("m"),
         weight(50),
     ),
+    (weight(60), canary_scale(replicas=0), pause(), weight(20), canary_scale(match_traffic_weight=True)),
     (weight(70), header("h"), pause(), header("h", off=True), weight(40)),
 )
 

@@ -67,6 +67,9 @@ def wanted_counts(context: RolloutContext, draft: Draft, *carried: TrafficWeight
         # "Never scale down" is about the pods that are there, whatever the first step would ask for. (Argo Rollouts
         # keeps them only if that step is a setCanaryScale.)
         return Counts(canary=max(counts.canary, size_of(context.new)), stable=counts.stable)
+    if counts.canary == 0 and floor is not None and floor.canary > 0:
+        # What a setCanaryScale says is done whatever the traffic, but the last pod goes after it.
+        return Counts(canary=size_of(context.new), stable=counts.stable)
     return counts
 
 

@@ -153,6 +153,9 @@ def _step_weight(context: RolloutContext, draft: Draft, index: int) -> int:
     carried = _carried_weight(context)
     if context.halted_by:
         return carried
+    if routed.wanted_counts(context, draft).canary == 0:
+        # Whatever the weight says: a scale of 0 wants nobody to be there, and the traffic goes first.
+        return 0
     step_weights = [step.set_weight for step in context.steps]
     is_done = index == len(context.steps)
     wanted = _max_weight(context) if is_done else replicas.last_set_weight(step_weights, index)

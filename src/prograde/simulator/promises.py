@@ -216,8 +216,8 @@ def no_traffic_to_nobody(it: Routed) -> Iterator[str]:
     """
     if any(each.spec.strategy.recreate is not None for each in it.view.versions):
         return
-    if not any(it.pods_before.values()) or not any(defaults.effective_replicas(each.spec) for each in it.view.versions):
-        return
+    if not any(it.pods_before.values()) or not all(defaults.effective_replicas(each.spec) for each in it.view.versions):
+        return  # who asks for no pods serves nobody
     before, after = shares(it.before, it.pods_before), shares(it.after, it.pods_after)
     if after.lost > before.lost + 1e-9:
         legs = ", ".join(f"{each.route}: {each.weight:g} to {each.hash_ or 'every pod'}" for each in it.after)
@@ -264,7 +264,8 @@ def steps_go_one_by_one(it: Moved) -> Iterator[str]:
     """The step goes on by one, back to the first, or to the end; never beyond it."""
     before, after = it.old.status.current_step_index, it.new.status.current_step_index
     counts = {_step_count(each) for each in it.view.versions}
-    if after is not None and after > max(counts):
+    # An index that belongs to steps of before stays in the status until the new steps have been looked at.
+    if after is not None and after != before and after > max(counts):
         yield f"step {after} of {max(counts)}"
     elif after is not None and before is not None and after not in {before, before + 1, 0, *counts}:
         yield f"the step went from {before} to {after}"

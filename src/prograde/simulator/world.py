@@ -15,7 +15,7 @@ import msgspec
 
 from prograde.api.names import EVENT_SOURCE_COMPONENT
 from prograde.api.rollout import Rollout, RolloutStatus
-from prograde.controller.manager import Controller
+from prograde.controller.controller import Controller
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.questions import CallPlugin, no_plugins
 from prograde.controller.settings import ControllerSettings

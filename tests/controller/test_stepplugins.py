@@ -142,6 +142,18 @@ def test_a_plugin_is_made_once_for_all_calls():
     assert len(made) == 1
 
 
+def test_a_plugin_that_is_installed_later_is_found():
+    installed: dict[str, Any] = {}
+    plugins = StepPlugins(lambda: installed)
+
+    async def later() -> PluginAnswer:
+        assert (await plugins.call(ROLLOUT, call())).unusable
+        installed["acme/approve"] = lambda: Recorder
+        return await plugins.call(ROLLOUT, call())
+
+    assert asyncio.run(later()).phase == "Running"
+
+
 def test_a_cancelled_pass_cancels_the_call():
     async def work() -> None:
         plugins = StepPlugins(lambda: {"acme/approve": lambda: Slow})

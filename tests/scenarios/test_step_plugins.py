@@ -99,14 +99,10 @@ async def test_an_abort_reaches_the_plugin_once_and_a_retry_begins_anew() -> Non
 async def test_a_plugin_that_is_not_installed_is_reported_and_used_as_soon_as_it_is_there() -> None:
     approval = Approval()
     approval.is_approved = True
-    installed = StepPlugins(dict)
-
-    async def call(*asked: Any) -> Any:
-        return await installed.call(*asked)
-
-    async with world(call_plugin=call) as it:
+    installed: dict[str, Any] = {}
+    async with world(call_plugin=StepPlugins(lambda: installed).call) as it:
         await updating(it)
         await it.until(lambda: "ReconciliationError" in it.event_reasons(NAME))
         assert it.phase(NAME) == "Progressing"
-        installed = plugins(approval)
+        installed["acme/approve"] = lambda: lambda: approval
         await it.until_phase(NAME, "Healthy", seconds=60)

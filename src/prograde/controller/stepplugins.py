@@ -94,7 +94,7 @@ class StepPlugins:
     """Calls step plugins; `call` is what a plan's questions are answered with.
 
     Args:
-        find: returns what loads each plugin, by name; asked at the first call.
+        find: returns what loads each plugin, by name; asked again for every call of a plugin that is not loaded yet.
         disabled: names of plugins that are not to be called; their steps count as done.
     """
 
@@ -108,7 +108,6 @@ class StepPlugins:
         self._find = find
         self._disabled = disabled
         self._call_seconds_max = call_seconds_max
-        self._loaders: Mapping[str, Callable[[], Any]] | None = None
         self._plugins: dict[str, StepPlugin] = {}
 
     async def call(self, rollout: Rollout, call: PluginCall) -> PluginAnswer:
@@ -139,9 +138,7 @@ class StepPlugins:
             TypeError: what is installed under the name is none.
             Exception: whatever its import raises.
         """
-        if self._loaders is None:
-            self._loaders = self._find()
-        loader = self._loaders.get(name)
+        loader = self._find().get(name)
         if loader is None:
             raise LookupError(f"no entry point of the group {ENTRY_POINT_GROUP} has this name")
         plugin = loader()()

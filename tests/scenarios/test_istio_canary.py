@@ -196,6 +196,22 @@ async def test_a_broken_version_gets_no_traffic() -> None:
 
 
 @virtual_time
+async def test_a_broken_version_is_degraded_although_a_stable_pod_was_missing_when_it_came() -> None:
+    """Its subset could not be switched before it got a pod, and that pod never becomes available."""
+    async with istio_world() as it:
+        objects = split_by_subsets(STEPS)
+        objects[-1]["spec"]["progressDeadlineSeconds"] = 30
+        traffic = await started(it, objects)
+        await asyncio.sleep(5)
+        it.sandbox.delete("pods", it.sandbox.list("pods")[0]["metadata"]["name"])
+        await updated(it, BROKEN, phase="Degraded")
+        assert traffic.history == [0]
+        it.set_image(NAME, YELLOW)
+        await it.until_phase(NAME, "Paused")
+        assert weights(it) == [80, 20]
+
+
+@virtual_time
 async def test_header_and_mirror_routes_come_and_go_with_their_steps(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     steps = [{"setCanaryScale": {"weight": 20}}, HEADER, MIRROR, {"pause": {}}, {"setWeight": 20}, {"pause": {}},

@@ -256,13 +256,32 @@ def test_an_incomplete_stable_version_does_not_keep_a_new_canary_from_being_know
 def test_managed_routes_wait_for_the_switch_too() -> None:
     mesh = mesh_of(subset("canary", "x"), subset("stable", "def"))
     subject = rollout(rule=RULE, canary={}, managed=["h"])
-    mesh.route(subject, 10, **HASHES, routes=(header("h"),), replica_sets=(replica_set("abc", 3, 2),))
+    mesh.route(subject, 0, **HASHES, routes=(header("h"),), replica_sets=(replica_set("abc", 3, 2),))
+    assert mesh.writes == []
+
+
+def test_a_canary_that_gets_no_request_is_known_before_it_has_pods() -> None:
+    """Otherwise the pods of a broken version would be waited for without end, and without a deadline."""
+    mesh = mesh_of(subset("canary", "x"), subset("stable", "def"))
+    assert mesh.route(SUBJECT, 0, **HASHES, replica_sets=(replica_set("abc", 1, 0),)).error == ""
+    assert mesh.hashes() == {"canary": "abc", "stable": "def"}
+
+
+def test_the_stable_version_has_pods_before_it_is_known_whatever_the_canary_gets() -> None:
+    mesh = mesh_of(subset("canary", "abc"), subset("stable", "y"))
+    assert "web-def" in mesh.route(SUBJECT, 0, **HASHES, replica_sets=(replica_set("def", 3, 2),)).error
     assert mesh.writes == []
 
 
 def test_weights_that_come_first_do_not_wait_for_pods() -> None:
     mesh = mesh_of(subset("canary", "old"), subset("stable", "def"), weights=(50, 50))
-    routed = mesh.route(SUBJECT, 0, **HASHES, weight_first=True, replica_sets=(replica_set("abc", 1, 0),))
+    routed = mesh.route(SUBJECT, 30, **HASHES, weight_first=True, replica_sets=(replica_set("abc", 3, 1),))
     assert mesh.writes == ["VirtualService web-vs"]
     assert routed.error == "delaying destination rule switch: ReplicaSet web-abc not fully available"
     assert mesh.hashes()["canary"] == "old"
+
+
+def test_a_weight_that_is_gone_lets_the_hash_follow_at_once() -> None:
+    mesh = mesh_of(subset("canary", "old"), subset("stable", "def"), weights=(50, 50))
+    mesh.route(SUBJECT, 0, **HASHES, weight_first=True, replica_sets=(replica_set("abc", 1, 0),))
+    assert mesh.writes == ["VirtualService web-vs", "DestinationRule web-dr"]

@@ -38,16 +38,18 @@ def with_hashes(obj: JsonObject, rule: IstioDestinationRule, intent: RoutingInte
 def incomplete_replica_sets(obj: JsonObject, rule: IstioDestinationRule, intent: RoutingIntent) -> Iterator[ReplicaSet]:
     """Return the ReplicaSets that a subset is to be switched to although not all of their pods are available.
 
-    Where no Service stands for a version, nothing else has looked at its pods before requests reach them. A ReplicaSet
-    without pods waits for the switch itself, and one that its subset selects already has nothing to wait for.
+    Where no Service stands for a version, nothing else has looked at its pods before requests reach them. But there is
+    nothing to wait for if no request does: a canary may be known by its hash before it has pods. Waiting for those of a
+    broken version would keep the progress deadline from ever being looked at.
     """
     canary = intent.rollout.spec.strategy.canary
     if canary is None or canary.canary_service or canary.stable_service:
         return
+    gets_requests = (intent.weight > 0 or bool(intent.routes)) and not intent.is_going_back
     current = {text_in(subset, "name"): subset for subset in list_in(object_in(obj, "spec"), "subsets")}
     switched = set()
     for name, pod_hash in (
-        (rule.canary_subset_name, "" if intent.is_going_back else intent.canary_hash),
+        (rule.canary_subset_name, intent.canary_hash if gets_requests else ""),
         (rule.stable_subset_name, intent.stable_hash),
     ):
         subset = current.get(name, {})

@@ -132,7 +132,9 @@ def test_definitions_that_are_not_installed_are_an_error(kind: Any, plural: str)
         "Istio's definitions are not installed"
     )
     assert mesh.writes == []
-    assert [wait.remedy for wait in routed.waits] == ["install Istio, or route the traffic in another way"]
+    assert [wait.remedy for wait in routed.waits] == [
+        "install Istio, name the version that it serves by --istio-api-version, or route in another way"
+    ]
 
 
 def test_a_rule_whose_definition_is_missing_matters_only_if_one_is_named() -> None:

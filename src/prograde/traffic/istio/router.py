@@ -228,6 +228,6 @@ def _not_installed(rollout: Rollout, kind: ObjectKind) -> Routed:
         message=message,
         object=f"CustomResourceDefinition {kind.plural}.{kind.group}",
         field=_FIELD,
-        remedy="install Istio, or route the traffic in another way",
+        remedy="install Istio, name the version that it serves by --istio-api-version, or route in another way",
     )
     return Routed(error=message, waits=(wait,))

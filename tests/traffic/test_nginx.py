@@ -181,6 +181,7 @@ def test_a_canary_ingress_of_somebody_else_is_left_alone(existing: dict[str, Any
     assert routed.error == "canary ingress `web-web-ing-canary` controlled by different object"
     (wait,) = routed.waits
     assert (wait.reason, wait.object) == (WaitReason.TRAFFIC_NOT_ROUTED, "Ingress web-ing")
+    assert wait.field == "spec.strategy.canary.trafficRouting.nginx"
     assert wait.remedy == "delete Ingress web-web-ing-canary, so that it can be created for this Rollout"
 
 
@@ -210,6 +211,10 @@ def test_a_stable_ingress_that_cannot_be_copied_is_an_error_before_any_write(
     routed = Web({**objects, "web-web-ing-canary": canary_ingress(10)}).ask(20)
     assert (routed.groups, routed.error) == ((), error)
     assert [(wait.message, wait.object) for wait in routed.waits] == [(error, "Ingress web-ing")]
+    assert routed.waits[0].remedy in (
+        "create the Ingress, or name one that exists",
+        "let a path of the Ingress lead to Service stable",
+    )
 
 
 def test_an_api_server_without_ingresses_is_an_error_that_says_so() -> None:

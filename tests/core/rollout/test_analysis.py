@@ -304,6 +304,7 @@ def test_an_unclear_background_run_pauses_and_a_resume_measures_again():
     world.run()
     assert set(world.pauses) == {"CanaryPauseStep", "InconclusiveAnalysisRun"}
     assert run_names(world) == [BACKGROUND]
+    assert world.background_entry == (BACKGROUND, "Inconclusive")
     world.resume()
     world.run()
     assert world.background_entry == (f"{BACKGROUND}.1", "")

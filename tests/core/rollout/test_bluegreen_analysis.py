@@ -537,6 +537,28 @@ def test_a_recorded_run_that_is_gone_is_replaced_while_its_gate_is_closed():
     assert entry(world, "pre") == (PRE, "")
 
 
+def test_a_run_that_was_stopped_because_its_gate_was_over_does_not_open_it_later():
+    """Somebody moves the active Service by hand, and back again."""
+    world = before(post_promotion_analysis=analysis("latency"))
+    stable = world.status.stable_rs
+    for pod_hash in (V2, stable):
+        world.change_status(blue_green=replace(world.status.blue_green, active_selector=pod_hash))
+        world.services[ACTIVE] = service(ACTIVE, selects=pod_hash, managed_by="cart")
+        world.step()
+    assert is_stopped(find_run(world, PRE))
+    set_phase(world, PRE, "Successful")
+    world.settle()
+    assert (world.active, entry(world, "pre")) == ("v1", (f"{PRE}.1", ""))
+
+
+def test_a_run_goes_on_while_the_active_service_selects_nothing():
+    world = before(replicas=2)
+    world.change_status(blue_green=replace(world.status.blue_green, active_selector=""))
+    world.step()
+    assert not is_stopped(find_run(world, PRE))
+    assert entry(world, "pre") == (PRE, "")
+
+
 # ---- An active Service that was replaced -----------------------------------------------------------------------------
 
 

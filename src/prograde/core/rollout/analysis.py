@@ -92,15 +92,13 @@ def _entries(context: RolloutContext) -> dict[str, RolloutAnalysisRunStatus | No
 
 
 def decide_canary(context: RolloutContext, draft: Draft) -> None:
-    """Start, keep, judge or stop the runs of a canary; what is current is in the draft afterwards.
+    """Start, keep or judge the runs of a canary; what is current is in the draft afterwards.
 
-    Fails the pass when a run cannot be made.
+    All others are stopped by `runs.clean_up`. Fails the pass when a run cannot be made.
     """
-    current = current_runs(context)
     if _is_moot(context, draft):
-        for run in current.values():
-            _stop(draft, run)
         return
+    current = current_runs(context)
     _decide_step(context, draft, current.get(STEP))
     if draft.error:
         return
@@ -126,11 +124,9 @@ def _decide_step(context: RolloutContext, draft: Draft, current: AnalysisRun | N
     step = context.step
     analysis = step.analysis if step is not None else None
     if analysis is None or not is_configured(analysis):
-        _stop(draft, current)
         return
     if current is not None and not _is_of_step(current, context.step_index):
         # The run of another step makes room; one for this step begins in the next pass.
-        _stop(draft, current)
         return
     _keep_or_begin(context, draft, STEP, analysis, current)
     _wait_for(context, draft, STEP)
@@ -147,7 +143,6 @@ def _decide_background(context: RolloutContext, draft: Draft, current: AnalysisR
     index = context.step_index
     is_too_early = index is not None and index < defaults.effective_starting_step(canary)
     if analysis is None or not is_configured(analysis) or is_too_early or not context.status.current_pod_hash:
-        _stop(draft, current)
         return
     if draft.has_pause(names.PAUSE_INCONCLUSIVE_ANALYSIS):
         _keep(draft, BACKGROUND, current)
@@ -159,40 +154,51 @@ def _decide_background(context: RolloutContext, draft: Draft, current: AnalysisR
 
 
 def decide_blue_green(context: RolloutContext, draft: Draft, *, is_complete: bool) -> None:
-    """Start, keep, judge or stop the runs around the switch; what is current is in the draft afterwards.
+    """Start, keep or judge the runs around the switch; what is current is in the draft afterwards.
 
-    Runs of an update that is over, one way or the other, stay recorded until the next one. `is_complete` says that the
-    new revision has all the pods that it is to have now. A run that has begun goes on without them.
-
-    Fails the pass when a run cannot be made.
+    Runs of an update that is over, one way or the other, are stopped but stay recorded until the next one. All others
+    are stopped by `runs.clean_up`. `is_complete` says that the new revision has all the pods that it is to have now; a
+    run that has begun goes on without them. Fails the pass when a run cannot be made.
     """
     current = current_runs(context)
     strategy = context.blue_green
     assert strategy is not None
     if _is_moot(context, draft):
         for kind, run in current.items():
-            _stop(draft, run)
+            runs.terminate(draft, run)
             _keep(draft, kind, run)
         _announce(context, draft)
         return
-    active, new_hash = context.status.blue_green.active_selector, context.pod_hash
-    gates = (
-        (PRE, strategy.pre_promotion_analysis, active in ("", new_hash)),
-        (POST, strategy.post_promotion_analysis, is_post_promotion_skipped(context)),
-    )
-    for kind, analysis, is_skipped in gates:
-        found = current.get(kind)
-        if analysis is None or not is_configured(analysis):
-            _stop(draft, found)
-        elif is_skipped or (found is None and not is_complete):
-            _stop(draft, found)
-            _keep(draft, kind, found)
-        elif draft.has_pause(names.PAUSE_INCONCLUSIVE_ANALYSIS):
-            _keep(draft, kind, found)
-        else:
-            _keep_or_begin(context, draft, kind, analysis, found)
-            _wait_for(context, draft, kind)
+    pre, post = strategy.pre_promotion_analysis, strategy.post_promotion_analysis
+    active = context.status.blue_green.active_selector
+    _decide_gate(context, draft, PRE, pre, is_over=active == context.pod_hash, may_begin=is_complete and bool(active))
+    if not draft.error:
+        is_skipped = is_post_promotion_skipped(context)
+        _decide_gate(context, draft, POST, post, is_over=is_skipped, may_begin=is_complete)
     _announce(context, draft)
+
+
+def _decide_gate(
+    context: RolloutContext,
+    draft: Draft,
+    kind: str,
+    analysis: RolloutAnalysis | None,
+    *,
+    is_over: bool,
+    may_begin: bool,
+) -> None:
+    current = current_runs(context).get(kind)
+    if analysis is None or not is_configured(analysis):
+        return
+    if is_over:
+        # A run that is stopped for this may end as successful, and must not open the gate if it is needed once more.
+        if current is not None and current.status.phase in names.COMPLETED_RUN_PHASES:
+            _keep(draft, kind, current)
+    elif draft.has_pause(names.PAUSE_INCONCLUSIVE_ANALYSIS):
+        _keep(draft, kind, current)
+    elif current is not None or may_begin:
+        _keep_or_begin(context, draft, kind, analysis, current)
+        _wait_for(context, draft, kind)
 
 
 def is_post_promotion_skipped(context: RolloutContext) -> bool:
@@ -212,11 +218,6 @@ def _is_moot(context: RolloutContext, draft: Draft) -> bool:
         or context.is_fast_rollback
         or context.stable is None
     )
-
-
-def _stop(draft: Draft, run: AnalysisRun | None) -> None:
-    if run is not None:
-        runs.terminate(draft, run)
 
 
 def _keep(draft: Draft, kind: str, run: AnalysisRun | None) -> None:

@@ -11,7 +11,7 @@ from tests.cli.stuck import NAME, assert_like, canary, diagnosis, explained, rol
 from tests.kube.virtual_time import virtual_time
 
 from prograde.api.crd import custom_resource_definitions
-from prograde.cli.diagnosis import ControllerSign, Surroundings, diagnose
+from prograde.cli.diagnosis import ControllerSign, Diagnosis, Surroundings, diagnose
 from prograde.cli.explain import examine, explanation, first_line
 from prograde.cli.framework import CliError
 from prograde.cli.relatives import read_relatives, read_scene
@@ -22,7 +22,7 @@ from prograde.core.routing import Routed, RoutingIntent, Wanted
 from prograde.kube.client import Client
 from prograde.sandbox.cluster import Sandbox
 from prograde.simulator.loop import run_virtually, wall_clock
-from prograde.simulator.world import world
+from prograde.simulator.world import World, world
 
 FIRST_LINES: dict[str, str] = {
     "a_step_pauses_with_a_router": (
@@ -436,6 +436,32 @@ def test_the_first_line_names_the_true_blocker(name: str) -> None:
 def test_every_situation_has_its_answer() -> None:
     assert SITUATIONS.keys() == FIRST_LINES.keys()
     assert len(SITUATIONS) >= 30
+
+
+WITH_CONTROLLER = [name for name in SITUATIONS if "controller" not in name and "lease" not in name]
+
+
+@pytest.mark.parametrize("name", WITH_CONTROLLER)
+def test_a_controller_at_work_is_never_called_idle_and_there_is_always_a_reason(name: str) -> None:
+    async def ask_again_and_again(it: World, asked: list[Diagnosis]) -> None:
+        while True:
+            await asyncio.sleep(7.3)
+            if any(each["metadata"]["name"] == NAME for each in it.sandbox.list("rollouts")):
+                asked.append(await diagnosis(it))
+
+    async def main() -> None:
+        asked: list[Diagnosis] = []
+        async with world() as it:
+            asking = asyncio.create_task(ask_again_and_again(it, asked))
+            await SITUATIONS[name](it)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        assert len(asked) > 3
+        assert all(each.waits or each.phase == "Healthy" for each in asked)
+        assert not [wait for each in asked for wait in each.waits if wait.reason == "ControllerIdle"]
+
+    run_virtually(main())
 
 
 @virtual_time

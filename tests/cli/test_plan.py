@@ -19,7 +19,7 @@ from prograde.kube.client import APPLY_PATCH, Client
 from prograde.kube.errors import ApiError
 from prograde.kube.transport import Request, Response, Transport
 from prograde.sandbox.faults import Answer
-from prograde.simulator.loop import wall_clock
+from prograde.simulator.loop import run_virtually, wall_clock
 from prograde.simulator.world import World, world
 
 
@@ -55,6 +55,12 @@ async def planning(it: World) -> AsyncIterator[Session]:
     logged = [entry for entry in it.sandbox.request_log.writes() if entry.client == "prograde"]
     assert len(logged) == watched.dry_runs, "a write that was no dry run"
     it.sandbox.request_log.clear()
+
+
+def by_kubectl(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the object as `kubectl apply` leaves it."""
+    annotations = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(manifest)}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
 def documents(*objects: dict[str, Any]) -> list[Document]:
@@ -154,10 +160,7 @@ async def test_a_field_that_leaves_the_manifest_leaves_the_object() -> None:
 @virtual_time
 async def test_what_kubectl_applied_is_merged_as_kubectl_merges() -> None:
     async with world() as it:
-        manifest = rollout(progressDeadlineSeconds=77)
-        last = json.dumps(manifest)
-        manifest["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": last}
-        it.apply(manifest)
+        it.apply(by_kubectl(rollout(progressDeadlineSeconds=77)))
         await it.until_phase(NAME, "Healthy")
         # Set by somebody else since: not in the last manifest, and so it stays.
         it.patch(NAME, {"spec": {"revisionHistoryLimit": 3}})
@@ -274,3 +277,66 @@ async def test_the_text_shows_old_and_new_values_in_order() -> None:
         assert "  event Normal RolloutUpdated: Rollout updated to revision 2" in lines
         coloured = text_of(outcome, wall_clock(), colour=True)
         assert "\x1b[32mcreate\x1b[0m ReplicaSet" in coloured
+
+
+# ---- Does it come as it was told? ---------------------------------------------------------------------------------
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "canary": (rollout(), rollout(image="web:2")),
+    "canary scaled": (rollout(), rollout(replicas=9)),
+    "canary with other steps": (rollout(), rollout(canary({"setWeight": 50}, {"pause": {"duration": 60}}))),
+    "canary paused": (rollout(), rollout(paused=True)),
+    "canary with other history": (rollout(), rollout(revisionHistoryLimit=0)),
+    "blue-green": (
+        rollout({"blueGreen": {"activeService": "active", "previewService": "preview"}}),
+        rollout({"blueGreen": {"activeService": "active", "previewService": "preview"}}, image="web:2"),
+    ),
+    "recreate": (rollout({"recreate": {}}), rollout({"recreate": {}}, image="web:2")),
+    "another strategy": (rollout(), rollout({"recreate": {}}, image="web:2")),
+    "an invalid spec": (rollout(), rollout({"blueGreen": {"activeService": "gone"}})),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_the_controller_makes_the_very_writes_that_were_planned(case: str) -> None:
+    before, after = CHANGES[case]
+
+    async def main() -> None:
+        async with world() as it:
+            it.apply([service("active"), service("preview")])
+            it.apply(by_kubectl(before))
+            await it.until_phase(NAME, "Healthy")
+            await it.stop_controller()
+            (outcome,) = await planned(it, after, passes=3)
+            left = before["spec"]["strategy"].keys() - after["spec"]["strategy"].keys()
+            it.patch(
+                NAME, {"spec": {**after["spec"], "strategy": {**after["spec"]["strategy"], **dict.fromkeys(left)}}}
+            )
+            async with planning(it) as session:
+                live = await plan_live(session, NAME, wall_clock())
+            assert [each.object for each in live.passes[0].writes] == [
+                each.object for each in outcome.passes[0].writes
+            ], "a manifest that is in force is planned like one that would be"
+            it.sandbox.request_log.clear()
+            it.start_controller()
+            first = live.passes[0].writes
+            told = [f"{each.verb} {each.kind.lower()}s {each.name} {each.subresource}" for each in first]
+            await it.until(lambda: len(done(it)) >= len(told), seconds=30)
+            assert sorted(done(it)[: len(told)]) == sorted(told)
+
+    def done(it: World) -> list[str]:
+        """Return the controller's writes in their order; a create does not name its object in the path."""
+        found = []
+        for entry in it.sandbox.request_log.writes():
+            plural, _, subresource = entry.resource.partition("/")
+            if entry.client == "rollouts-controller" and plural not in ("events", "leases") and entry.status < 400:
+                name = entry.name or next(
+                    each["metadata"]["name"] for each in reversed(it.sandbox.list(plural)) if _is_new(each)
+                )
+                found.append(f"{entry.verb} {plural} {name} {subresource}")
+        return found
+
+    def _is_new(obj: Any) -> bool:
+        return "web:2" in json.dumps(obj["spec"].get("template", {}))
+
+    run_virtually(main())

@@ -319,6 +319,18 @@ def test_steps_do_not_move_while_a_background_result_is_unclear():
     assert (world.index, world.shape()) == (0, "2/0")
 
 
+def test_a_step_is_judged_when_the_pause_for_something_else_is_over():
+    world = updating(analysis_step(), pause(), analysis=background("latency"))
+    set_phase(world, BACKGROUND, "Inconclusive")
+    world.run()
+    set_phase(world, STEP, "Failed")
+    world.run()
+    assert (world.status.abort, world.step_entry) == (False, (STEP, "Failed"))
+    world.resume()
+    world.step()
+    assert world.status.abort
+
+
 def test_a_promoted_rollout_stops_its_background_run_and_forgets_it():
     world = updating(weight(50), pause(), analysis=background())
     set_phase(world, BACKGROUND, "Running")

@@ -215,3 +215,29 @@ async def test_what_the_role_does_not_grant_is_refused() -> None:
         it.apply(EXAMPLES / "canary-nginx.yaml")
         await it.until(lambda: bool(refused(it)))
         assert refused(it) >= {("list", "ingresses")}
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "words"),
+    [
+        ("patch", "replicasets.apps", "patch replicasets.apps default/canary-demo-"),
+        ("patch", "rollouts/status.argoproj.io", "patch rollouts.argoproj.io/status default/canary-demo: "),
+    ],
+)
+def test_a_right_that_is_missing_is_told_by_an_event_on_the_rollout(verb: str, resource: str, words: str) -> None:
+    @virtual_time
+    async def check() -> None:
+        rules = [
+            Rule(tuple(each for each in rule.verbs if each != verb), rule.resources)
+            if rule.resources == (resource,)
+            else rule
+            for rule in installed_rules()
+        ]
+        async with limited(rules) as it:
+            it.apply(EXAMPLES / "canary.yaml")
+            await it.until(lambda: "ReconciliationError" in it.event_reasons("canary-demo"))
+            found = [each for each in it.sandbox.events("rollout/canary-demo") if each["type"] == "Warning"]
+            assert {each["reason"] for each in found} == {"ReconciliationError"}
+            assert found[0]["message"].startswith(f"Reconciliation failed with error: {words}")
+
+    check()

@@ -15,6 +15,7 @@ import msgspec
 from prograde.api.analysis import AnalysisRun
 from prograde.api.experiment import Experiment
 from prograde.api.meta import NamespacedName, ObjectMeta, key_of
+from prograde.api.names import EVENT_RECONCILIATION_ERROR, EVENT_WARNING
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.workloads import ReplicaSet
 from prograde.controller.expectations import Expectations
@@ -57,7 +58,16 @@ from prograde.core.plan import (
 from prograde.core.rollout.snapshot import CreateFailure
 from prograde.core.rollout.status import status_patch
 from prograde.kube.client import STRATEGIC_PATCH, Answer, Client
-from prograde.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, KubeError, NotFound, TooManyRequests
+from prograde.kube.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    TooManyRequests,
+)
 from prograde.kube.patches import merge_patch
 from prograde.kube.resources import Resource
 from prograde.telemetry.logs import fields
@@ -158,7 +168,11 @@ class Applier:
         except _HeldByBudget:
             return Applied(is_held_by_budget=True, writes=writes)
         if plan.status is not None:
-            writes += await self._write_status(rollout, plan.status)
+            try:
+                writes += await self._write_status(rollout, plan.status)
+            except Forbidden as err:
+                self._record_forbidden(rollout, err)
+                raise
         self._record_all(rollout, plan.events)
         return Applied(writes=writes, late_failure=late_failures[0] if late_failures else None)
 
@@ -181,6 +195,8 @@ class Applier:
                 late_failures.append(failure)
             else:
                 failures.append(failure)
+                if isinstance(failure, Forbidden) and not isinstance(action, CreateObject | PatchObject):
+                    self._record_forbidden(rollout, failure)
         for failure in failures:
             if not isinstance(failure, _NamesTaken):
                 raise failure
@@ -307,6 +323,11 @@ class Applier:
             return
         words = err.message if isinstance(err, ApiError) else str(err)
         self._record(rollout, msgspec.structs.replace(failure, message=f"{failure.message}: {words}"))
+
+    def _record_forbidden(self, rollout: Rollout, err: Forbidden) -> None:
+        """Tell people that the controller lacks a permission: it takes one of them to put that right."""
+        message = f"Reconciliation failed with error: {err}"
+        self._record(rollout, Event(EVENT_RECONCILIATION_ERROR, message, EVENT_WARNING))
 
     async def _scale_workload(self, rollout: Rollout, action: ScaleWorkload) -> None:
         """Change the size by get and update: the controller's roles do not grant to patch Deployments.

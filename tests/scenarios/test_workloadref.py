@@ -281,3 +281,17 @@ async def test_nothing_is_written_while_nothing_changes() -> None:
         before = len(it.writes())
         await asyncio.sleep(4 * 3600)
         assert len(it.writes()) == before
+
+
+@virtual_time
+async def test_with_recreate_pods_of_deployment_and_rollout_never_meet() -> None:
+    async with world(profile="real") as it:
+        await deployed(it, "progressively", strategy={"recreate": {}})
+        for _ in range(3000):
+            kinds = {"rollouts-pod-template-hash" in pod["metadata"]["labels"] for pod in it.sandbox.list("pods")}
+            assert len(kinds) <= 1
+            if it.phase(NAME) == "Healthy":
+                break
+            await asyncio.sleep(0.1)
+        assert sizes(it) == {ONE: 3}
+        assert size(it) == 0

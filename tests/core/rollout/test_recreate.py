@@ -77,9 +77,9 @@ def test_the_old_version_is_gone_before_the_new_one_gets_its_first_pod():
     wait = made.plans[-1].waits[0]
     assert wait.reason is WaitReason.PODS_TERMINATING
     assert wait.object == f"Pod {made.of_image('v1').metadata.name}-0"
-    assert "and 2 more of another version is still terminating" in wait.message
+    assert "-0 and 2 more of another version are not gone yet; ReplicaSet " in wait.message
     assert wait.until is None
-    assert made.plans[-1].requeue_at == made.now + timedelta(seconds=2)
+    assert made.plans[-1].requeue_at == made.now + timedelta(seconds=1)
     made.end_pods()
     made.run_to_phase(names.PHASE_HEALTHY)
     assert made.shape() == "0/3"
@@ -92,7 +92,7 @@ def test_a_pod_that_is_terminating_is_known_to_be_killed_some_time():
     made.pods = [replace(each, metadata=replace(each.metadata, deletion_timestamp=killed_at)) for each in made.pods]
     plan = made.plan()
     assert plan.waits[0].until == killed_at
-    assert plan.requeue_at == made.now + timedelta(seconds=2)
+    assert plan.requeue_at == made.now + timedelta(seconds=1)
 
 
 def test_the_new_version_is_stable_when_all_its_pods_are_available():

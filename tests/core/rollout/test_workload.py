@@ -12,6 +12,7 @@ from tests.core.rollout.builders import (
     World,
     hash_for,
     pause,
+    pod,
     replace,
     replica_set,
     rollout,
@@ -22,9 +23,16 @@ from tests.core.rollout.builders import (
 
 from prograde.api import names
 from prograde.api.meta import NO_RAW, LabelSelector, ObjectMeta
-from prograde.api.rollout import BlueGreenStrategy, CanaryStrategy, Rollout, WorkloadRef
+from prograde.api.rollout import (
+    BlueGreenStrategy,
+    CanaryStrategy,
+    RecreateStrategy,
+    Rollout,
+    RolloutStrategy,
+    WorkloadRef,
+)
 from prograde.api.workloadref import Workload
-from prograde.api.workloads import Deployment, DeploymentSpec, PodTemplate, ReplicaSet, ReplicaSetSpec
+from prograde.api.workloads import Deployment, DeploymentSpec, Pod, PodTemplate, ReplicaSet, ReplicaSetSpec
 from prograde.core.objects import DEPLOYMENTS, ObjectRef
 from prograde.core.plan import PatchRollout, ScaleWorkload, WaitReason
 from prograde.core.rollout.planner import plan_rollout
@@ -311,7 +319,7 @@ def test_on_success_it_goes_to_0_when_the_rollout_is_healthy() -> None:
             ref=ObjectRef(DEPLOYMENTS, NAMESPACE, "web"),
             uid="uid-of-web",
             replicas=0,
-            annotations={names.REPLACED_BY_ANNOTATION: UID},
+            annotations={names.REPLACED_BY_ANNOTATION: UID, names.REPLICAS_BEFORE_ANNOTATION: "3"},
             events=scalings(made)[0].events,
         )
     ]
@@ -494,3 +502,64 @@ def test_the_deployment_is_scaled_last_of_all() -> None:
     assert [type(action) for action in plan.groups[-1]] == [ScaleWorkload]
     assert plan.status is not None
     assert plan.status.phase == names.PHASE_HEALTHY
+
+
+# ---- With Recreate ---------------------------------------------------------------------------------------------------
+
+RECREATE = RolloutStrategy(recreate=RecreateStrategy())
+
+
+def pod_of_deployment(name: str = "web-abc-1") -> Pod:
+    parent = replica_set("v1", owners=())
+    metadata = replace(parent.metadata, name="web-abc", uid="uid-of-web-abc", labels={"app": "cart"})
+    return pod(name, replace(parent, metadata=metadata), labels={"pod-template-hash": "abc"})
+
+
+@pytest.mark.parametrize("scale_down", ["onsuccess", "progressively"])
+def test_with_recreate_the_deployment_goes_before_the_first_pod_comes(scale_down: str) -> None:
+    made = world(scale_down, strategy=RECREATE)
+    made.pods = [pod_of_deployment()]
+    made.run()
+    assert size(made) == 0
+    assert made.shape() == "0"
+    wait = made.plans[-1].waits[0]
+    assert (wait.reason, wait.object) == (WaitReason.PODS_TERMINATING, "Pod web-abc-1")
+    assert wait.message.startswith("pod web-abc-1 of another version is not gone yet; ReplicaSet cart-")
+    made.pods = []
+    made.run_to_phase(names.PHASE_HEALTHY)
+    assert made.shape() == "3"
+    change(made, replicas=3)
+    made.run_to_phase(names.PHASE_HEALTHY)
+    assert size(made) == 3
+
+
+def test_with_recreate_and_a_deployment_that_stays_the_rollout_waits_for_a_person() -> None:
+    made = world("never", strategy=RECREATE)
+    made.run()
+    assert (size(made), made.shape()) == (3, "0")
+    wait = made.plans[-1].waits[0]
+    assert (wait.reason, wait.object) == (WaitReason.WORKLOAD, "Deployment web")
+    assert wait.remedy == "kubectl scale deployment web --replicas=0"
+    change(made, replicas=0)
+    made.run_to_phase(names.PHASE_HEALTHY)
+    assert made.shape() == "3"
+
+
+def test_with_recreate_a_deployment_that_was_scaled_up_again_holds_up_the_next_version() -> None:
+    made = deployed("onsuccess", strategy=RECREATE)
+    change(made, replicas=1, template=template("v2"))
+    made.run()
+    assert (size(made), made.shape()) == (1, "0/0")
+    assert made.plans[-1].waits[0].remedy == "kubectl scale deployment web --replicas=0"
+    change(made, replicas=0)
+    made.run_to_phase(names.PHASE_HEALTHY)
+    assert made.shape() == "0/3"
+
+
+def test_with_recreate_a_paused_rollout_leaves_the_deployment_alone() -> None:
+    made = world("onsuccess", strategy=RECREATE, paused=True)
+    made.run()
+    assert (size(made), made.shape()) == (3, "0")
+    made.change_spec(paused=False)
+    made.run_to_phase(names.PHASE_HEALTHY)
+    assert size(made) == 0

@@ -13,6 +13,8 @@ One revision is the one to run: the new one, or the stable one after an abort. E
 update, going back, trying again and undoing are one and the same move. A paused Rollout does not move: before the move
 the old version stays up, and in the middle of it nothing starts until the Rollout is resumed. An abort is the
 exception, for it says "back", and nothing may be up at all.
+
+The pods of a Deployment that the Rollout takes over from are an old version, too: they have to go first.
 """
 
 from datetime import timedelta
@@ -20,10 +22,10 @@ from typing import Final
 
 import msgspec
 
-from prograde.api import names
+from prograde.api import defaults, names
 from prograde.api.meta import controller_of
 from prograde.api.rollout import RolloutStatus
-from prograde.api.workloads import Pod, ReplicaSet
+from prograde.api.workloads import Deployment, Pod, ReplicaSet
 from prograde.core.plan import Wait, WaitReason
 from prograde.core.rollout import metadata, restart, revisions, runs
 from prograde.core.rollout.context import RolloutContext
@@ -34,7 +36,7 @@ from prograde.core.rollout.status import base_status, reset_status
 
 __all__ = ["decide", "scale_only"]
 
-PODS_POLL: Final = timedelta(seconds=2)
+PODS_POLL: Final = timedelta(seconds=1)
 """How soon to look again whether the old pods are gone: nothing serves meanwhile, and a list of pods is cheap."""
 
 
@@ -87,17 +89,27 @@ def _move(context: RolloutContext, draft: Draft) -> bool:
         draft.hold(chosen)
         return False
     is_settled = size_of(chosen) > 0 and context.is_fully_promoted
-    if size_of(chosen) < context.replicas and not is_settled:
-        if context.snapshot.pods is None:
-            draft.wants_pods = True
-            return False
-        if remaining := _pods_of_others(context, chosen, context.snapshot.pods):
-            draft.hold(chosen)
-            draft.look_again(context.now + PODS_POLL)
-            draft.wait(_waiting_for_end(context, chosen, remaining))
-            return False
+    if size_of(chosen) < context.replicas and not is_settled and _is_anything_left(context, draft, chosen):
+        draft.hold(chosen)
+        return False
     draft.scale(chosen, context.replicas)
     return True
+
+
+def _is_anything_left(context: RolloutContext, draft: Draft, chosen: ReplicaSet) -> bool:
+    """Tell whether pods of something else may still be running, and say whose."""
+    deployment = context.snapshot.workload
+    if isinstance(deployment, Deployment) and deployment.spec.replicas != 0:
+        draft.wait(_waiting_for_deployment(context, deployment))
+        return True
+    if context.snapshot.pods is None:
+        draft.wants_pods = True
+        return True
+    remaining = _pods_of_others(context, chosen, context.snapshot.pods)
+    if remaining:
+        draft.look_again(context.now + PODS_POLL)
+        draft.wait(_waiting_for_end(context, chosen, remaining))
+    return bool(remaining)
 
 
 def _resize(context: RolloutContext, draft: Draft) -> None:
@@ -118,29 +130,57 @@ def _is_empty(replica_set: ReplicaSet) -> bool:
 
 
 def _pods_of_others(context: RolloutContext, chosen: ReplicaSet, pods: tuple[Pod, ...]) -> list[Pod]:
-    """Return the pods of other revisions that may still be running, those of deleted ReplicaSets among them."""
+    """Return the pods of other versions that may still be running.
+
+    These are the pods of other revisions, also of those whose ReplicaSet has been deleted, and the pods of the
+    Deployment that the Rollout has its template from. ReplicaSets are named after their owner and their hash.
+    """
     uids = {each.metadata.uid for each in context.replica_sets if each is not chosen}
+    workload = context.snapshot.workload
+    deployment = workload.metadata.name if isinstance(workload, Deployment) else ""
     found = []
     for pod in pods:
-        owner, pod_hash = controller_of(pod), pod.metadata.labels.get(names.POD_TEMPLATE_HASH_LABEL, "")
+        labels, owner = pod.metadata.labels, controller_of(pod)
+        pod_hash = labels.get(names.POD_TEMPLATE_HASH_LABEL, "")
         if owner is None or pod.status.phase in ("Succeeded", "Failed") or pod_hash == hash_of(chosen):
             continue
-        if owner.uid in uids or owner.name == f"{context.rollout.metadata.name}-{pod_hash}":
+        families = {
+            f"{context.rollout.metadata.name}-{pod_hash}",
+            f"{deployment}-{labels.get(_DEPLOYMENT_HASH_LABEL, '')}",
+        }
+        if owner.uid in uids or owner.name in families:
             found.append(pod)
     return found
 
 
+_DEPLOYMENT_HASH_LABEL: Final = "pod-template-hash"
+
+
+def _waiting_for_deployment(context: RolloutContext, deployment: Deployment) -> Wait:
+    name = deployment.metadata.name
+    is_left_alone = (
+        defaults.effective_workload_scale_down(context.spec) == names.SCALE_DOWN_NEVER
+        or deployment.metadata.annotations.get(names.REPLACED_BY_ANNOTATION) == context.rollout.metadata.uid
+    )
+    return Wait(
+        reason=WaitReason.WORKLOAD,
+        message=f"Deployment {name} still has pods, beside which none of this Rollout may run",
+        object=f"Deployment {name}",
+        field="spec.workloadRef.scaleDown",
+        remedy=f"kubectl scale deployment {name} --replicas=0" if is_left_alone else "",
+    )
+
+
 def _waiting_for_end(context: RolloutContext, chosen: ReplicaSet, remaining: list[Pod]) -> Wait:
     first = min(remaining, key=lambda pod: pod.metadata.name)
+    named = f"pod {first.metadata.name} of another version is"
+    if len(remaining) > 1:
+        named = f"pod {first.metadata.name} and {len(remaining) - 1} more of another version are"
     # Whoever deletes a pod sets the time at which it is killed.
     killed_at = first.metadata.deletion_timestamp
-    rest = f" and {len(remaining) - 1} more" if len(remaining) > 1 else ""
     return Wait(
         reason=WaitReason.PODS_TERMINATING,
-        message=(
-            f"pod {first.metadata.name}{rest} of another version is still terminating; "
-            f"ReplicaSet {chosen.metadata.name} starts when it is gone"
-        ),
+        message=f"{named} not gone yet; ReplicaSet {chosen.metadata.name} starts after that",
         object=f"Pod {first.metadata.name}",
         field="spec.strategy.recreate",
         until=killed_at if killed_at is not None and killed_at > context.now else None,

@@ -11,6 +11,9 @@ kept in an annotation of the Rollout and, once a pass has dealt with it, in its 
     progressively    those go that the Rollout can do without: Deployment + available pods >= spec.replicas.
                      They come back, up to what the Deployment had, when the Rollout loses pods meanwhile
 
+With Recreate there is no beside: all pods of the Deployment go before the first pod of the Rollout comes, unless
+they are never to go; then the Rollout waits for somebody who sends them away.
+
 The move happens once. When the Rollout is healthy for the first time, the Deployment goes to 0 and is marked as
 replaced by this Rollout; from then on it is left alone, so that a person can go back by scaling it up. Argo Rollouts
 looks at the revision number instead: a failed first revision leaves both workloads running for good, and a healthy
@@ -75,12 +78,22 @@ def replace_deployment(context: RolloutContext, draft: Draft, status: RolloutSta
         return
     size = 1 if deployment.spec.replicas is None else deployment.spec.replicas
     size_before = max(size, parse_integer(marks.get(names.REPLICAS_BEFORE_ANNOTATION, "")) or 0)
-    if status.phase == names.PHASE_HEALTHY:
-        _scale(context, draft, deployment, size, 0, {names.REPLACED_BY_ANNOTATION: context.rollout.metadata.uid})
+    is_recreate = context.spec.strategy.recreate is not None
+    if is_recreate and context.spec.paused:
+        return
+    if is_recreate or status.phase == names.PHASE_HEALTHY:
+        _scale(context, draft, deployment, size, 0, _replaced(context, size_before))
     elif mode == names.SCALE_DOWN_PROGRESSIVELY:
         wanted = _size_beside(context, draft, size, size_before)
         if wanted != size:
             _scale(context, draft, deployment, size, wanted, {names.REPLICAS_BEFORE_ANNOTATION: str(size_before)})
+
+
+def _replaced(context: RolloutContext, size_before: int) -> dict[str, str]:
+    return {
+        names.REPLACED_BY_ANNOTATION: context.rollout.metadata.uid,
+        names.REPLICAS_BEFORE_ANNOTATION: str(size_before),
+    }
 
 
 def _size_beside(context: RolloutContext, draft: Draft, size: int, size_before: int) -> int:

@@ -27,6 +27,7 @@ __all__ = [
 
 _ISTIO = "spec.strategy.canary.trafficRouting.istio"
 _CLUSTER_DOMAIN = ".cluster.local"
+_NOT_INSTALLED = "Istio's definitions are not installed, or not in the version that --istio-api-version names"
 
 ROUTE_KINDS = ("http", "tls", "tcp")
 """The sections of a VirtualService that have routes."""

@@ -25,13 +25,6 @@ from prograde.simulator.loop import run_virtually, wall_clock
 from prograde.simulator.world import World, world
 
 FIRST_LINES: dict[str, str] = {
-    "a_step_pauses_with_a_router": (
-        "Rollout default/cart is Paused: paused at step 2/2 until somebody resumes"
-        " · Rollout cart, status.pauseConditions"
-        " · for <60s>"
-        " · to go on: prograde promote cart; to go back: prograde abort cart"
-        " · looks again at the next change"
-    ),
     "the_image_cannot_be_pulled": (
         "Rollout default/cart is Progressing: ReplicaSet cart-HASH has 0 of 1 pod available; pod cart-POD: "
         'container web waits: ImagePullBackOff: Back-off pulling image "web:does-not-exist"'
@@ -241,10 +234,11 @@ FIRST_LINES: dict[str, str] = {
     "istio_is_not_installed": (
         'Rollout default/cart is Degraded: The Rollout "cart" is invalid: '
         'spec.strategy.canary.trafficRouting.istio.virtualService.name: Invalid value: "cart": '
-        'virtualservices.networking.istio.io "cart" not found: Istio\'s definitions are not installed'
+        'virtualservices.networking.istio.io "cart" not found: Istio\'s definitions are not installed, or not '
+        "in the version that --istio-api-version names"
         " · VirtualService cart, spec.strategy.canary.trafficRouting.istio.virtualService.name"
         " · for <59s>"
-        " · change it, or name another in the field; until then the Rollout is left as it is"
+        " · install what is missing, or name another in the field; until then the Rollout is left as it is"
         " · looks again in <20s>, and at the next change"
     ),
     "the_gateway_api_is_not_installed": (
@@ -278,8 +272,15 @@ FIRST_LINES: dict[str, str] = {
         "Virtual Service."
         " · VirtualService cart, spec.strategy.canary.trafficRouting.istio.virtualService.name"
         " · for <60s>"
-        " · change it, or name another in the field; until then the Rollout is left as it is"
+        " · create what is missing, or name another in the field; until then the Rollout is left as it is"
         " · looks again in <20s>, and at the next change"
+    ),
+    "a_step_pauses_with_a_router": (
+        "Rollout default/cart is Paused: paused at step 2/2 until somebody resumes"
+        " · Rollout cart, status.pauseConditions"
+        " · for <60s>"
+        " · to go on: prograde promote cart; to go back: prograde abort cart"
+        " · looks again at the next change"
     ),
     "a_plugin_is_not_known": (
         'Rollout default/cart is Degraded: The Rollout "cart" is invalid: '
@@ -374,11 +375,11 @@ FIRST_LINES: dict[str, str] = {
         " · looks again in <20s>, and at the next change"
     ),
     "old_pods_have_to_go_first": (
-        "Rollout default/cart is Progressing: pod cart-POD and 3 more of another version is still "
-        "terminating; ReplicaSet cart-HASH starts when it is gone"
+        "Rollout default/cart is Progressing: pod cart-POD and 3 more of another version are not gone yet; "
+        "ReplicaSet cart-HASH starts after that"
         " · Pod cart-POD, spec.strategy.recreate"
         " · ends by itself in <780s>"
-        " · looks again in <2s>, and at the next change"
+        " · looks again in <1s>, and at the next change"
     ),
     "no_controller_is_running": (
         "Rollout default/cart is Progressing: the controller has not acted for <210s>: a write is due, and "

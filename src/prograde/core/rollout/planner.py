@@ -278,7 +278,9 @@ def _reference_error(rollout: Rollout, error: FieldError) -> _Error:
     """Return an error about an object that the Rollout names."""
     services = {path: name for path, name, _ in service_references(rollout)}
     named = f"Service {services[error.path]}" if error.path in services else _named_by(error)
-    remedy = "create what is missing" if error.detail.endswith("not found") else "change it"
+    remedy = "create what is missing" if "not found" in error.detail else "change it"
+    if "not installed" in error.detail:
+        remedy = "install what is missing"
     return _Error(WaitReason.INVALID_SPEC, error.path, str(error), named, f"{remedy}, or name another in the field")
 
 

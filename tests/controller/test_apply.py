@@ -607,6 +607,17 @@ async def test_a_failure_counts_more_than_a_name_that_is_taken() -> None:
 
 
 @virtual_time
+async def test_a_run_that_the_server_refuses_is_told_of_in_the_servers_words() -> None:
+    async with stage() as on:
+        on.sandbox.faults.add(Answer(500), verbs="create", resource="analysisruns")
+        failure = Event("ReconciliationError", "AnalysisRun r could not be created", "Warning")
+        with pytest.raises(ApiError):
+            await on.carry_out((CreateAnalysisRun(name="r", manifest=run("r"), failure=failure),))
+        assert on.events == ["ReconciliationError"]
+        assert on.messages[0].startswith("AnalysisRun r could not be created: ")
+
+
+@virtual_time
 async def test_pods_are_updated_some_at_a_time() -> None:
     async with stage(ControllerSettings(pod_updates=2)) as on:
         patches = []

@@ -294,6 +294,9 @@ class Applier:
         except AlreadyExists as err:
             # From the server: our cache may not have it yet, or not at all if it is another controller's.
             raise _NamesTaken((await self._client.get(resource, namespace, action.name)).to(kind)) from err
+        except KubeError as err:
+            self._record_failure(rollout, action.failure, err)
+            raise
         self._expect(rollout, resource, answer)
 
     async def _create_object(self, rollout: Rollout, action: CreateObject) -> None:

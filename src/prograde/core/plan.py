@@ -351,18 +351,21 @@ class CreateAnalysisRun(Action, frozen=True, kw_only=True):
     """Create an AnalysisRun.
 
     That the name is taken is a fact for the next decision: `controller.apply` reports the existing one, read from the
-    API server, and the shell plans again with it in `RolloutSnapshot.taken`.
+    API server, and the shell plans again with it in `RolloutSnapshot.taken`. `failure` is recorded for any other
+    refusal, its message being completed by the server's words.
     """
 
     name: str
     manifest: JsonObject
+    failure: Event | None = None
 
 
 class CreateExperiment(Action, frozen=True, kw_only=True):
-    """Create an Experiment; a taken name is reported as for `CreateAnalysisRun`."""
+    """Create an Experiment; a taken name and any other refusal are dealt with as for `CreateAnalysisRun`."""
 
     name: str
     manifest: JsonObject
+    failure: Event | None = None
 
 
 class TerminateAnalysisRun(Action, frozen=True, kw_only=True):

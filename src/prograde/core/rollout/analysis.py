@@ -304,7 +304,8 @@ def _begin(context: RolloutContext, draft: Draft, kind: str, analysis: RolloutAn
     manifest = to_json(run)
     # The CRD asks for the field, even if templates that only refer to others leave it empty.
     manifest["spec"].setdefault("metrics", [])
-    draft.act(Stage.RUNS, CreateAnalysisRun(name=name, manifest=manifest))
+    failure = runs.refusal(f"AnalysisRun {name} could not be created")
+    draft.act(Stage.RUNS, CreateAnalysisRun(name=name, manifest=manifest, failure=failure))
     return run
 
 

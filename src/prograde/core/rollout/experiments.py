@@ -167,7 +167,9 @@ def _begin(context: RolloutContext, draft: Draft, step: ExperimentStep) -> Exper
         spec=spec,
     )
     created = Event(names.EVENT_EXPERIMENT_CREATED, f"Created Experiment '{name}'")
-    draft.act(Stage.RUNS, CreateExperiment(name=name, manifest=to_json(experiment), events=(created,)))
+    failure = runs.refusal(f"Experiment {name} could not be created")
+    create = CreateExperiment(name=name, manifest=to_json(experiment), events=(created,), failure=failure)
+    draft.act(Stage.RUNS, create)
     return experiment
 
 

@@ -24,6 +24,7 @@ from prograde.api.rollout import AnalysisArgument, BlueGreenStatus, Rollout, Rol
 from prograde.core.plan import (
     DeleteAnalysisRun,
     DeleteExperiment,
+    Event,
     RunRef,
     TerminateAnalysisRun,
     TerminateExperiment,
@@ -46,6 +47,7 @@ __all__ = [
     "owner_of_runs",
     "record",
     "recorded_run",
+    "refusal",
     "terminate",
 ]
 
@@ -180,6 +182,13 @@ def base_labels(context: RolloutContext) -> dict[str, str]:
     labels = {names.POD_TEMPLATE_HASH_LABEL: context.pod_hash}
     instance = context.rollout.metadata.labels.get(names.INSTANCE_ID_LABEL)
     return labels if instance is None else {**labels, names.INSTANCE_ID_LABEL: instance}
+
+
+def refusal(what: str) -> Event:
+    """Return what people are told when the API server does not let us do something."""
+    return Event(
+        names.EVENT_RECONCILIATION_ERROR, f"Reconciliation failed with error: {what}", names.EVENT_WARNING
+    )
 
 
 def arguments(context: RolloutContext, given: Sequence[AnalysisArgument]) -> tuple[Argument, ...]:

@@ -44,7 +44,7 @@ from prograde.api.rollout import (
     RolloutAnalysis,
     RolloutAnalysisRunStatus,
 )
-from prograde.core.plan import CreateAnalysisRun, RunRef, TerminateAnalysisRun, WaitReason
+from prograde.core.plan import CreateAnalysisRun, Event, RunRef, TerminateAnalysisRun, WaitReason
 from prograde.core.rollout.planner import plan_rollout
 
 STEP = f"cart-{V2}-2-0"
@@ -559,6 +559,19 @@ def test_a_run_has_the_labels_annotations_and_owner_by_which_it_is_recognised():
     assert made.annotations == {"rollout.argoproj.io/revision": "9", "note": "n"}
     assert made.owner_references == (owner(),)
     assert made.namespace == "shop"
+
+
+def test_a_refused_run_has_words_for_people():
+    world = deployed(analysis_step(), pause())
+    world.set_image("v2")
+    world.step()
+    world.step()
+    (create,) = [each for each in world.plan().actions if isinstance(each, CreateAnalysisRun)]
+    assert create.failure == Event(
+        "ReconciliationError",
+        f"Reconciliation failed with error: AnalysisRun {STEP} could not be created",
+        "Warning",
+    )
 
 
 def test_templates_are_collected_through_each_other_and_across_the_cluster():

@@ -186,9 +186,7 @@ def base_labels(context: RolloutContext) -> dict[str, str]:
 
 def refusal(what: str) -> Event:
     """Return what people are told when the API server does not let us do something."""
-    return Event(
-        names.EVENT_RECONCILIATION_ERROR, f"Reconciliation failed with error: {what}", names.EVENT_WARNING
-    )
+    return Event(names.EVENT_RECONCILIATION_ERROR, f"Reconciliation failed with error: {what}", names.EVENT_WARNING)
 
 
 def arguments(context: RolloutContext, given: Sequence[AnalysisArgument]) -> tuple[Argument, ...]:

@@ -33,6 +33,7 @@ from prograde.api.rollout import (
     PluginStep,
     RolloutAnalysis,
 )
+from prograde.api.workloads import Service
 
 V1, V2, V3 = hash_for("v1"), hash_for("v2"), hash_for("v3")
 
@@ -180,10 +181,11 @@ def deployed(
     *steps: CanaryStep,
     replicas: int = 2,
     templates: Sequence[AnalysisTemplate | ClusterAnalysisTemplate] = (),
+    services: Sequence[Service] = (),
     **strategy: Any,
 ) -> RunsWorld:
     """A canary whose first version is stable and healthy."""
-    world = RunsWorld(rollout(canary=CanaryStrategy(steps=steps, **strategy), replicas=replicas))
+    world = RunsWorld(rollout(canary=CanaryStrategy(steps=steps, **strategy), replicas=replicas), services=services)
     for each in (analysis_template("errors"), analysis_template("latency"), *templates):
         if isinstance(each, AnalysisTemplate):
             world.templates[each.metadata.name] = each

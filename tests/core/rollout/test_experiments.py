@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.core.rollout.builders import NOW, owner, pause, replace, weight
+from tests.core.rollout.builders import NOW, owner, pause, replace, service, weight
 from tests.core.rollout.runs_world import (
     V1,
     V2,
@@ -37,6 +37,7 @@ from prograde.api.rollout import (
     AnalysisRunStrategy,
     ExperimentStepAnalysis,
     ExperimentStepTemplate,
+    TrafficRouting,
     WeightDestination,
 )
 from prograde.core.plan import CreateExperiment, RunRef, TerminateExperiment, WaitReason
@@ -377,6 +378,24 @@ def test_labels_go_into_a_selector_that_has_none():
 def test_a_template_has_a_service_when_somebody_wants_to_reach_it(members, service):
     (template,) = built(spec_ref("canary", **members)).spec.templates
     assert template.service == service
+
+
+@pytest.mark.parametrize("named", [None, ExperimentService(name="mine")])
+def test_a_template_with_weight_has_a_service(named):
+    routing = TrafficRouting(plugins={"argoproj-labs/gatewayAPI": msgspec.Raw(b"{}")})
+    step = experiment_step(spec_ref("canary", weight=10, service=named))
+    world = deployed(
+        step,
+        pause(),
+        services=[service("canary"), service("stable")],
+        canary_service="canary",
+        stable_service="stable",
+        traffic_routing=routing,
+    )
+    world.set_image("v2")
+    world.run()
+    (template,) = find_experiment(world, FIRST).spec.templates
+    assert template.service == (named or ExperimentService())
 
 
 def test_arguments_of_its_analyses_are_texts_when_it_is_created():

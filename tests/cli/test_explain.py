@@ -244,7 +244,8 @@ FIRST_LINES: dict[str, str] = {
     "the_gateway_api_is_not_installed": (
         "Rollout default/cart is Progressing: failed to set weight via plugin: the API server does not know "
         "httproutes.gateway.networking.k8s.io"
-        " · spec.strategy.canary.trafficRouting.plugins[argoproj-labs/gatewayAPI]"
+        " · CustomResourceDefinition httproutes.gateway.networking.k8s.io, "
+        "spec.strategy.canary.trafficRouting.plugins[argoproj-labs/gatewayAPI]"
         " · for <59s>"
         " · install the definitions (CRDs) of the Gateway API"
         " · tried again with growing pauses"

@@ -165,7 +165,7 @@ def diagnose(
     rollout = snapshot.rollout
     plan = plan_at(now)
     idle = _idle_controller(rollout, plan, plan_at, around, now)
-    reasons = [_blocker(wait, around, is_failing=bool(plan.error)) for wait in plan.waits]
+    reasons = [_blocker(rollout, wait, around, is_failing=bool(plan.error)) for wait in plan.waits]
     phase, message = phase_and_message(rollout)
     is_done = phase == names.PHASE_HEALTHY and all(wait.reason is WaitReason.SCALE_DOWN_DELAY for wait in plan.waits)
     if idle is not None:
@@ -341,7 +341,7 @@ def _what_plans_lack(rollout: Rollout, plan: RolloutPlan) -> list[Blocker]:
     return []
 
 
-def _blocker(wait: Wait, around: Surroundings, *, is_failing: bool) -> Blocker:
+def _blocker(rollout: Rollout, wait: Wait, around: Surroundings, *, is_failing: bool) -> Blocker:
     since = wait.since
     if since is None and wait.field == "spec.paused":
         since = written_at(around.rollout, ("spec", "paused"))
@@ -351,7 +351,7 @@ def _blocker(wait: Wait, around: Surroundings, *, is_failing: bool) -> Blocker:
     return Blocker(
         reason=wait.reason.value,
         message=wait.message,
-        object=wait.object,
+        object=wait.object or f"Rollout {rollout.metadata.name}",
         field=wait.field,
         since=since,
         until=wait.until,

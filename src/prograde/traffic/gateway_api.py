@@ -102,8 +102,11 @@ class GatewayApiRouter:
         def write_for(route: tuple[ObjectRef, bool]) -> PatchObject | None:
             ref, use_header_routes = route
             if ref.kind in objects.unserved:
-                message = f"{_SET_WEIGHT}: the API server does not know {_full_name(ref.kind)}"
-                raise _failed(message, "install the definitions (CRDs) of the Gateway API")
+                definition = _full_name(ref.kind)
+                message = f"{_SET_WEIGHT}: the API server does not know {definition}"
+                remedy = "install the definitions (CRDs) of the Gateway API"
+                about = f"CustomResourceDefinition {definition}"
+                raise CannotRoute(message, about=about, field=FIELD, remedy=remedy)
             patch = self._patch(wish, ref, objects.get(ref), use_header_routes=use_header_routes)
             return PatchObject(ref=ref, patch=patch, failure=_FAILURE) if patch else None
 

@@ -20,6 +20,7 @@ __all__ = [
     "hash_of",
     "is_fully_available",
     "is_saturated",
+    "lasting_pods",
     "newest_revision",
     "newest_revisions_first",
     "revision_of",
@@ -83,6 +84,14 @@ def scale_down_deadline_of(replica_set: ReplicaSet) -> Deadline | None:
 def is_fully_available(replica_set: ReplicaSet) -> bool:
     """Tell whether it has pods at all, and every one that it asks for is available."""
     return 0 < size_of(replica_set) <= replica_set.status.available_replicas
+
+
+def lasting_pods(replica_set: ReplicaSet | None) -> int:
+    """Return how many available pods it keeps; 0 without ReplicaSet.
+
+    Those that it no longer asks for are as good as gone, although its status may still count them.
+    """
+    return 0 if replica_set is None else min(size_of(replica_set), replica_set.status.available_replicas)
 
 
 def is_saturated(replica_set: ReplicaSet | None, replicas: int) -> bool:

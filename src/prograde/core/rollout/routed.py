@@ -26,6 +26,7 @@ from prograde.core.rollout.replicas import CanaryScale, Counts, Size, Weights
 from prograde.core.rollout.replicasets import (
     desired_replicas_of,
     hash_of,
+    lasting_pods,
     newest_revisions_first,
     scale_down_deadline_of,
     size_of,
@@ -86,8 +87,8 @@ def weight_while_handing_back(context: RolloutContext) -> int:
     return replicas.abort_weight(
         [step.set_weight for step in context.steps],
         context.replicas,
-        new_available=context.new.status.available_replicas,
-        stable_available=context.stable.status.available_replicas,
+        new_available=lasting_pods(context.new),
+        stable_available=lasting_pods(context.stable),
         holds_canary=holds_canary,
         max_weight=defaults.effective_max_traffic_weight(context.spec),
     )
@@ -169,7 +170,7 @@ def is_enough(context: RolloutContext, available: int, wanted: int) -> bool:
 
 def bearable_weight(context: RolloutContext, replica_set: ReplicaSet | None) -> int:
     """Return the largest weight that its available pods can carry."""
-    available = replica_set.status.available_replicas if replica_set is not None else 0
+    available = lasting_pods(replica_set)
     max_weight = defaults.effective_max_traffic_weight(context.spec)
     return max_weight if available >= context.replicas else max_weight * available // context.replicas
 

@@ -32,7 +32,7 @@ from prograde.core.plan import Wait, WaitReason
 from prograde.core.rollout import experiments, replicas, routed
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft
-from prograde.core.rollout.replicasets import find_by_hash, hash_of, scale_down_deadline_of, size_of
+from prograde.core.rollout.replicasets import find_by_hash, hash_of, lasting_pods, scale_down_deadline_of, size_of
 from prograde.core.routing import Routed, RoutingIntent
 
 __all__ = ["is_coming_back", "may_take_over", "route"]
@@ -97,9 +97,9 @@ def is_coming_back(context: RolloutContext) -> bool:
     if canary is None or recorded is None or new is None or not context.routers or not context.is_fully_promoted:
         return False
     carrier = _carrier(context)
-    if carrier is None or carrier is new or carrier.status.available_replicas == 0:
+    if carrier is None or carrier is new or lasting_pods(carrier) == 0:
         return False
-    available = new.status.available_replicas
+    available = lasting_pods(new)
     if canary.dynamic_stable_scale:
         return available < context.replicas
     return recorded.canary.weight > 0 and not routed.is_enough(context, available, context.replicas)
@@ -132,7 +132,7 @@ def _choose(context: RolloutContext, draft: Draft) -> _Share:
         canary_hash = recorded.canary.pod_template_hash if recorded is not None and weight > 0 else new_hash
         return _Share(weight=weight, canary_hash=canary_hash, is_going_back=True)
     additional = experiments.destinations(context)
-    if new is None or new.status.available_replicas == 0:
+    if new is None or lasting_pods(new) == 0:
         return _Share(weight=0, canary_hash=new_hash, additional=additional)
     if context.status.promote_full:
         return _Share(weight=_full_promotion_weight(context), canary_hash=new_hash)
@@ -185,7 +185,7 @@ def _aborted_weight(context: RolloutContext) -> int:
     stable, carrier, recorded = context.stable, _carrier(context), context.traffic_weights
     if stable is None or context.new is None or context.replicas == 0:
         return 0
-    if recorded is not None and (carrier is None or carrier.status.available_replicas == 0):
+    if recorded is not None and (carrier is None or lasting_pods(carrier) == 0):
         return 0
     if not _is_dynamic(context):
         return _least_weight(context, 0)
@@ -206,7 +206,7 @@ def _least_weight(context: RolloutContext, wanted: int) -> int:
     stable, recorded = context.stable, context.traffic_weights
     if stable is None or recorded is None:
         return wanted
-    if routed.is_enough(context, stable.status.available_replicas, _pods_for_rest(context, wanted)):
+    if routed.is_enough(context, lasting_pods(stable), _pods_for_rest(context, wanted)):
         return wanted
     lacking = _max_weight(context) - routed.bearable_weight(context, stable)
     return min(recorded.canary.weight, max(wanted, lacking))
@@ -248,17 +248,17 @@ def _can_stable_take(context: RolloutContext, stable: ReplicaSet, weight: int) -
     It gets it anyway where the traffic has nowhere else to be: if it is with the very same pods under another name, or
     with pods that are gone.
     """
-    available = stable.status.available_replicas
+    available = lasting_pods(stable)
     if routed.is_enough(context, available, _pods_for_rest(context, weight)):
         return True
     recorded, carrier = context.traffic_weights, _carrier(context)
     if recorded is None or recorded.canary.weight == 0 or available == 0:
         return False
-    return carrier is None or carrier is stable or carrier.status.available_replicas == 0
+    return carrier is None or carrier is stable or lasting_pods(carrier) == 0
 
 
 def _waiting_for_capacity(context: RolloutContext, stable: ReplicaSet, weight: int) -> Wait:
-    name, available = stable.metadata.name, stable.status.available_replicas
+    name, available = stable.metadata.name, lasting_pods(stable)
     needed = _pods_for_rest(context, weight)
     return Wait(
         reason=WaitReason.STABLE_CAPACITY,
@@ -277,7 +277,7 @@ def _intent(context: RolloutContext, draft: Draft, share: _Share) -> RoutingInte
     recorded = context.traffic_weights
     before = recorded.canary if recorded is not None else WeightDestination()
     successor = find_by_hash(context.replica_sets, share.canary_hash)
-    is_gone = context.new is None or context.new.status.available_replicas == 0
+    is_gone = lasting_pods(context.new) == 0
     is_too_small = (
         before.pod_template_hash != share.canary_hash and routed.bearable_weight(context, successor) < before.weight
     )
@@ -356,7 +356,7 @@ def _fail(draft: Draft, error: str, waits: Sequence[Wait]) -> bool:
                 message=error,
                 object=f"Rollout {context.rollout.metadata.name}",
                 field="spec.strategy.canary.trafficRouting",
-                        remedy="it is tried again and again, and nothing is scaled meanwhile",
+                remedy="it is tried again and again, and nothing is scaled meanwhile",
             )
         )
     draft.fail(error)
@@ -405,7 +405,7 @@ def _wait_for_verification(context: RolloutContext, draft: Draft, weights: Traff
             message=f"the weight of {weight} is set, but not known to be in force",
             object=f"Rollout {name}",
             field="status.canary.weights.verified",
-                remedy=f"it is asked for again every {context.settings.verify_retry.total_seconds():g} s",
+            remedy=f"it is asked for again every {context.settings.verify_retry.total_seconds():g} s",
         )
     )
     if weight != _max_weight(context) or (context.step_index or 0) < len(context.steps):
@@ -418,7 +418,7 @@ def _after_routing(context: RolloutContext, draft: Draft, share: _Share, stable:
     """See to what follows at once from where the traffic is now."""
     canary = context.canary
     assert canary is not None
-    if share.is_going_back and share.weight == 0 and stable.status.available_replicas > 0:
+    if share.is_going_back and share.weight == 0 and lasting_pods(stable) > 0:
         # Goes out before the weights do: whoever still gets to the canary Service is served well.
         service = draft.service(canary.canary_service)
         if service is not None and draft.selected_hash(canary.canary_service) != hash_of(stable):

@@ -369,6 +369,16 @@ def test_a_retry_forgets_what_plugins_did_and_begins_anew():
     assert entry(world).executions == 1
 
 
+def test_a_retry_that_meets_a_changed_size_forgets_it_too():
+    world, script = aborted_after_two()
+    script.say(phase="Running")
+    world.retry()
+    world.change_spec(replicas=3)
+    world.run()
+    assert entries(world) == [(0, "Run", "Running")]
+    assert world.index == 0
+
+
 def test_a_new_template_forgets_what_plugins_did():
     world = updating()
     world.set_image("v3")

@@ -123,12 +123,13 @@ def record(context: RolloutContext, draft: Draft, status: RolloutStatus) -> Roll
 
 
 def forgotten(status: RolloutStatus) -> RolloutStatus:
-    """Return `status` without any run."""
+    """Return `status` without any run, and without what step plugins have done: the beginning of an attempt."""
     canary = msgspec.structs.replace(
         status.canary,
         current_step_analysis_run_status=None,
         current_background_analysis_run_status=None,
         current_experiment="",
+        step_plugin_statuses=(),
     )
     blue_green: BlueGreenStatus = msgspec.structs.replace(
         status.blue_green, pre_promotion_analysis_run_status=None, post_promotion_analysis_run_status=None

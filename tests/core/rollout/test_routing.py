@@ -129,6 +129,9 @@ DYNAMIC: dict[str, Any] = {"dynamic_stable_scale": True}
     [
         pytest.param(STEPS, {}, {"new": (0, 0)}, 0, id="no canary pods"),
         pytest.param(STEPS, {}, {"new": (1, 0)}, 0, id="a canary that is not available"),
+        pytest.param(
+            STEPS, {}, {"new": (0, 5), "index": 2}, 0, id="pods that are still counted although nobody asks for them"
+        ),
         pytest.param(STEPS, {}, {"new": (1, 1)}, 10, id="the weight of the step, once its pods are there"),
         pytest.param(STEPS, {}, {"new": (1, 1), "index": 1}, 10, id="a pause keeps it"),
         pytest.param(STEPS, {}, {"new": (1, 1), "index": 2}, 10, id="the step before, until the pods are there"),
@@ -380,6 +383,12 @@ def test_traffic_to_pods_that_are_gone_goes_to_stable_whatever_that_has() -> Non
     assert found.weight == 0
 
 
+def test_stable_pods_that_are_about_to_go_can_take_nothing() -> None:
+    strategy = routed(*STEPS, dynamic_stable_scale=True)
+    found = Pass(facts(strategy, stable=(5, 10), new=(5, 5), index=2, recorded=weights(50), abort=True))
+    assert found.weight in (None, 50)
+
+
 def test_traffic_stays_where_it_is_when_nobody_can_serve_it() -> None:
     assert not Pass(facts(routed(*STEPS), stable=(10, 0), new=(5, 0), index=1, recorded=weights(50))).is_routed
 
@@ -536,6 +545,7 @@ def test_the_last_word_on_a_route_counts() -> None:
     [
         pytest.param({}, {"revision": 1}, id="the first revision"),
         pytest.param({"new": (2, 0)}, {}, id="no canary pods"),
+        pytest.param({"new": (0, 5)}, {}, id="canary pods that are about to go"),
         pytest.param({"abort": True, "recorded": weights(10)}, {}, id="aborted"),
         pytest.param({"promote_full": True, "recorded": weights(10)}, {}, id="full promotion"),
         pytest.param({"current_pod_hash": V1}, {}, id="promoted"),

@@ -225,6 +225,17 @@ async def test_nothing_is_adopted_for_a_rollout_that_was_replaced_meanwhile() ->
 
 
 @virtual_time
+async def test_nothing_is_created_for_a_rollout_that_is_gone() -> None:
+    async with stage() as on:
+        rollout = on.rollout
+        on.sandbox.delete("rollouts", "cart")
+        create = CreateReplicaSet(name="cart-1", manifest=replica_set("cart-1"))
+        with pytest.raises(OwnerGone, match="not creating ReplicaSet cart-1, because the Rollout has been deleted"):
+            await on.applier.apply(rollout, Plan(groups=((create,),)))
+        assert not on.has("replicasets", "cart-1")
+
+
+@virtual_time
 async def test_a_service_keeps_the_entries_of_its_selector_that_are_not_ours() -> None:
     async with stage() as on:
         on.make({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart"},

@@ -265,7 +265,10 @@ class Applier:
                 raise AssertionError(f"no way to carry out {action!r}")
 
     async def _create_replica_set(self, rollout: Rollout, action: CreateReplicaSet) -> None:
-        namespace = rollout.metadata.namespace
+        namespace, owner = rollout.metadata.namespace, rollout.metadata
+        # The ReplicaSet of a Rollout that is gone is collected at once, and a cache that has not heard of it yet would
+        # have it created again and again, as fast as the server answers.
+        await self._check_owner(namespace, owner.name, owner.uid, f"not creating ReplicaSet {action.name}")
         try:
             answer = await self._client.create(
                 REPLICA_SETS, namespace, action.manifest, name=action.name, field_manager=FIELD_MANAGER
@@ -360,14 +363,26 @@ class Applier:
 
     async def _adopt(self, rollout: Rollout, action: AdoptReplicaSet) -> None:
         namespace = rollout.metadata.namespace
-        current = (await self._client.get(ROLLOUTS, namespace, action.owner_name)).to(_Object).metadata
-        if current.uid != action.owner_uid or current.deletion_timestamp is not None:
-            raise OwnerGone(
-                f"Rollout {namespace}/{action.owner_name}: not adopting ReplicaSet {action.name}, because the Rollout "
-                f"has been deleted or replaced since (uid {action.owner_uid}, now {current.uid})"
-            )
+        text = f"not adopting ReplicaSet {action.name}"
+        await self._check_owner(namespace, action.owner_name, action.owner_uid, text)
         patch = action.strategic_merge_patch()
         await _unless_not_found(self._patch(REPLICA_SETS, namespace, action.name, patch, kind=STRATEGIC_PATCH))
+
+    async def _check_owner(self, namespace: str, name: str, uid: str, text: str) -> None:
+        """Ask the server, and not a cache, whether a Rollout is still there.
+
+        Raises:
+            OwnerGone: it is not; the message goes on from `text`.
+        """
+        try:
+            current = (await self._client.get(ROLLOUTS, namespace, name)).to(_Object).metadata
+        except NotFound as err:
+            raise OwnerGone(f"Rollout {namespace}/{name}: {text}, because the Rollout has been deleted") from err
+        if current.uid != uid or current.deletion_timestamp is not None:
+            raise OwnerGone(
+                f"Rollout {namespace}/{name}: {text}, because the Rollout has been deleted or replaced since "
+                f"(uid {uid}, now {current.uid})"
+            )
 
     async def _update_pod(self, namespace: str, action: PatchPodMetadata) -> None:
         """Change a pod's labels and annotations by list and update: the controller's roles grant neither get nor patch.

@@ -48,6 +48,7 @@ def test_annotations_that_belong_to_one_object_are_not_copied():
         "kubectl.kubernetes.io/last-applied-configuration",
         "rollout.argoproj.io/revision",
         "rollout.argoproj.io/revision-history",
+        "rollout.argoproj.io/workload-generation",
         "rollout.argoproj.io/desired-replicas",
         "notified.notifications.argoproj.io",
     } == names.ANNOTATIONS_NOT_COPIED

@@ -21,12 +21,14 @@ from tests.core.rollout.runs_world import (
     deployed,
     experiment_step,
     is_stopped,
+    plugin_step,
     set_experiment,
     set_phase,
 )
 
 from prograde.api import names
 from prograde.api.analysis import AnalysisRun
+from prograde.core.rollout.snapshot import PluginAnswer
 
 PHASES = ("Pending", "Running", "Successful", "Failed", "Error", "Inconclusive")
 FINISHED = names.COMPLETED_RUN_PHASES
@@ -43,6 +45,7 @@ DEEDS = st.one_of(
     st.builds(Deed, st.just("image"), st.sampled_from(["v1", "v2", "v3"])),
     st.builds(Deed, st.just("phase"), st.tuples(st.integers(0, 5), st.sampled_from(PHASES))),
     st.builds(Deed, st.just("all"), st.sampled_from(["Successful", "Successful", *PHASES])),
+    st.builds(Deed, st.just("answer"), st.sampled_from(["Running", "Successful", "Failed", "Error", ""])),
     st.builds(Deed, st.just("replicas"), st.integers(1, 4)),
     st.builds(Deed, st.just("crash"), st.integers(0, 3)),
     st.builds(Deed, st.just("steps"), st.integers(1, 4)),
@@ -64,6 +67,8 @@ def do(world: Any, deed: Deed) -> None:
             for position in range(3):
                 _end_one(world, position, deed.value)
             settle(world)
+        case "answer":
+            world.plugin = lambda call: PluginAnswer(call=call, phase=deed.value)
         case "replicas":
             world.change_spec(replicas=deed.value)
         case "crash":
@@ -175,10 +180,15 @@ class WatchedCanary(RunsWorld):
                 if each.metadata.labels[names.STEP_INDEX_LABEL] == str(index)
             ]
             assert any(each.status.phase == names.RUN_SUCCESSFUL for each in own), "a step without its success"
+        if step.plugin is not None and completed:
+            done = [
+                (each.operation, each.phase) for each in self.status.canary.step_plugin_statuses if each.index == index
+            ]
+            assert done == [("Run", "Successful")], "a step whose plugin has not done its work"
 
 
 STEPS = st.lists(
-    st.sampled_from([weight(50), pause(), analysis_step(), analysis_step("latency"), experiment_step()]),
+    st.sampled_from([weight(50), pause(), analysis_step(), analysis_step("latency"), experiment_step(), plugin_step()]),
     min_size=1,
     max_size=4,
 )
@@ -190,6 +200,7 @@ def test_a_canary_completes_no_step_without_its_own_success_and_always_comes_to_
     ready = deployed(*steps, analysis=background("latency") if has_background else None)
     world = WatchedCanary(ready.rollout, *ready.replica_sets.values())
     world.templates, world.now, world.attempt_began = ready.templates, ready.now, ready.now
+    world.plugin = lambda call: PluginAnswer(call=call, phase="Running")
     for deed in deeds:
         do(world, deed)
     settle(world)

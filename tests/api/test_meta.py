@@ -52,7 +52,6 @@ def test_annotations_that_belong_to_one_object_are_not_copied():
         "rollout.argoproj.io/desired-replicas",
         "notified.notifications.argoproj.io",
     } == names.ANNOTATIONS_NOT_COPIED
-    assert names.WORKLOAD_GENERATION_ANNOTATION not in names.ANNOTATIONS_NOT_COPIED
 
 
 def test_the_phases_of_runs_are_ordered_from_best_to_worst():

@@ -72,7 +72,7 @@ from prograde.kube.patches import merge_patch
 from prograde.kube.resources import Resource
 from prograde.telemetry.logs import fields
 
-__all__ = ["Applied", "Applier", "OwnerGone"]
+__all__ = ["FIELD_MANAGER", "Applied", "Applier", "OwnerGone"]
 
 log = logging.getLogger(__name__)
 

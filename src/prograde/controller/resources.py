@@ -27,6 +27,7 @@ __all__ = [
     "POD_TEMPLATES",
     "REPLICA_SETS",
     "ROLLOUTS",
+    "SECRETS",
     "SERVICES",
     "resource_of",
 ]
@@ -50,6 +51,7 @@ CLUSTER_ANALYSIS_TEMPLATES: Final = Resource(
 DEPLOYMENTS: Final = Resource(group="apps", plural="deployments", kind="Deployment")
 POD_TEMPLATES: Final = Resource(plural="podtemplates", kind="PodTemplate")
 REPLICA_SETS: Final = Resource(group="apps", plural="replicasets", kind="ReplicaSet")
+SECRETS: Final = Resource(plural="secrets", kind="Secret")
 SERVICES: Final = Resource(plural="services", kind="Service")
 
 

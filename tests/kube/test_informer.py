@@ -704,3 +704,53 @@ async def test_an_endless_line_is_refused_before_it_fills_the_memory() -> None:
 
     with pytest.raises(BrokenStream, match="longer than"):
         _ = [line async for line in lines(endless())]
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_asked", [is_list, is_watch])
+@pytest.mark.parametrize(("code", "reason"), [(403, "Forbidden"), (404, "NotFound"), (405, "MethodNotAllowed")])
+def test_why_the_server_does_not_let_us_follow_is_known_until_it_does(
+    code: int, reason: str, is_asked: Callable[[Request], bool]
+) -> None:
+    @virtual_time
+    async def check() -> None:
+        world = World()
+        world.server.faults.append(Fault(answer=refusal(code, reason), times=10**9, matches=is_asked))
+        assert world.informer.refusal is None, "not asked yet"
+        task = asyncio.create_task(world.informer.run())
+        await asyncio.sleep(300)
+        assert world.informer.refusal is not None
+        assert (world.informer.refusal.code, world.informer.refusal.message) == (code, "because")
+        assert world.informer.has_synced is (is_asked is is_watch)
+        world.server.faults.clear()
+        await asyncio.sleep(120)
+        assert world.informer.refusal is None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(answer=refusal(500, "InternalError"), times=10**9),
+        Fault(answer=refusal(429, "TooManyRequests"), times=10**9),
+        Fault(answer=refusal(410, "Expired"), times=10**9, matches=is_watch),
+        Fault(error=ConnectionResetError("cut"), times=10**9),
+    ],
+)
+def test_a_failure_that_passes_by_itself_is_no_refusal(fault: Fault) -> None:
+    @virtual_time
+    async def check() -> None:
+        world = World()
+        world.server.faults.append(fault)
+        task = asyncio.create_task(world.informer.run())
+        await asyncio.sleep(60)
+        assert world.informer.refusal is None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    check()

@@ -59,7 +59,10 @@ REVISION_HISTORY_ANNOTATION: Final = "rollout.argoproj.io/revision-history"
 DESIRED_REPLICAS_ANNOTATION: Final = "rollout.argoproj.io/desired-replicas"
 WORKLOAD_GENERATION_ANNOTATION: Final = "rollout.argoproj.io/workload-generation"
 REPLACED_BY_ANNOTATION: Final = "prograde.io/replaced-by-rollout"
-"""On a Deployment: the UID of the Rollout that has taken over from it for good."""
+"""On a Deployment: the UIDs of the Rollouts that have taken over from it for good, with commas between them."""
+
+SCALED_BY_ANNOTATION: Final = "prograde.io/scaled-by-rollout"
+"""On a Deployment: the UID of the Rollout that has scaled it last."""
 
 REPLICAS_BEFORE_ANNOTATION: Final = "prograde.io/replicas-before-rollout"
 """On a Deployment: how many pods it had before a Rollout began to replace them."""

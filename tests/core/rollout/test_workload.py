@@ -47,6 +47,7 @@ def deployment(image: str = "v1", *, size: int | None = 3, generation: int = 1, 
     annotations = {names.REPLACED_BY_ANNOTATION: marks.get("replaced_by", "")} if "replaced_by" in marks else {}
     if "before" in marks:
         annotations[names.REPLICAS_BEFORE_ANNOTATION] = marks["before"]
+        annotations[names.SCALED_BY_ANNOTATION] = marks.get("scaled_by", UID)
     return Deployment(
         metadata=ObjectMeta(
             name="web", namespace=NAMESPACE, uid="uid-of-web", generation=generation, annotations=annotations
@@ -319,7 +320,11 @@ def test_on_success_it_goes_to_0_when_the_rollout_is_healthy() -> None:
             ref=ObjectRef(DEPLOYMENTS, NAMESPACE, "web"),
             uid="uid-of-web",
             replicas=0,
-            annotations={names.REPLACED_BY_ANNOTATION: UID, names.REPLICAS_BEFORE_ANNOTATION: "3"},
+            annotations={
+                names.REPLACED_BY_ANNOTATION: UID,
+                names.SCALED_BY_ANNOTATION: UID,
+                names.REPLICAS_BEFORE_ANNOTATION: "3",
+            },
             events=scalings(made)[0].events,
         )
     ]
@@ -358,6 +363,8 @@ def progressing(available: int, *, found: Deployment, replicas: int = 5, **argum
         pytest.param(1, deployment(size=2), 2, id="smaller than the Rollout: never made larger than it was"),
         pytest.param(4, deployment(size=2), 1, id="smaller than the Rollout, and most are there"),
         pytest.param(1, deployment(size=0), 0, id="never had pods"),
+        pytest.param(1, deployment(size=0, before="5", scaled_by="another"), 0, id="taken by somebody else"),
+        pytest.param(4, deployment(size=3, before="5", scaled_by="another"), 1, id="somebody else goes on"),
         pytest.param(0, deployment(size=1, before="5"), 5, id="all lost"),
         pytest.param(3, deployment(size=1, before="x"), 1, id="an unreadable number says nothing"),
         pytest.param(2, deployment(size=None), 1, id="one pod, which is not written"),
@@ -371,7 +378,10 @@ def test_progressively_it_has_what_the_rollout_lacks(available: int, found: Depl
 def test_progressively_the_number_it_had_is_remembered() -> None:
     made = progressing(3, found=deployment(size=5))
     assert isinstance(made.workload, Deployment)
-    assert made.workload.metadata.annotations == {names.REPLICAS_BEFORE_ANNOTATION: "5"}
+    assert made.workload.metadata.annotations == {
+        names.REPLICAS_BEFORE_ANNOTATION: "5",
+        names.SCALED_BY_ANNOTATION: UID,
+    }
     (event,) = scalings(made)[-1].events
     assert event.message == "Scaled down Deployment web from 5 to 2"
 
@@ -442,6 +452,34 @@ def test_the_mark_of_another_rollout_says_nothing(scale_down: str) -> None:
     made = world(scale_down, deployment(replaced_by="uid-of-one-long-gone", before="3"))
     made.run_to_phase(names.PHASE_HEALTHY)
     assert size(made) == 0
+
+
+@pytest.mark.parametrize("scale_down", ["onsuccess", "progressively"])
+def test_rollouts_with_the_same_deployment_come_to_rest(scale_down: str) -> None:
+    both = [world(scale_down), world(scale_down)]
+    both[1].rollout = replace(both[1].rollout, metadata=replace(both[1].rollout.metadata, uid="another"))
+    shared, writes = deployment(size=3), 0
+    for turn in range(60):
+        made = both[turn % 2]
+        made.workload = shared
+        made.step()
+        if turn % 3 == 0:
+            made.settle_pods()
+        assert isinstance(made.workload, Deployment)
+        writes += made.workload is not shared
+        shared = made.workload
+    assert [each.status.phase for each in both] == [names.PHASE_HEALTHY] * 2
+    assert shared.spec.replicas == 0
+    assert set(shared.metadata.annotations[names.REPLACED_BY_ANNOTATION].split(",")) == {UID, "another"}
+    assert writes <= 5
+
+
+def test_a_deployment_remembers_the_last_few_rollouts() -> None:
+    made = world("onsuccess", deployment(replaced_by=",".join(f"uid-{number}" for number in range(20))))
+    made.run()
+    assert isinstance(made.workload, Deployment)
+    remembered = made.workload.metadata.annotations[names.REPLACED_BY_ANNOTATION].split(",")
+    assert remembered == [*(f"uid-{number}" for number in range(13, 20)), UID]
 
 
 @pytest.mark.parametrize("scale_down", ["onsuccess", "progressively"])

@@ -33,6 +33,7 @@ from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.promotion import fast_rollback_reason, promote
 from prograde.core.rollout.replicasets import count_actual, count_available, hash_of, size_of
 from prograde.core.rollout.status import base_status, reset_status
+from prograde.core.rollout.workload import is_replaced
 
 __all__ = ["decide", "scale_only"]
 
@@ -158,9 +159,8 @@ _DEPLOYMENT_HASH_LABEL: Final = "pod-template-hash"
 
 def _waiting_for_deployment(context: RolloutContext, deployment: Deployment) -> Wait:
     name = deployment.metadata.name
-    is_left_alone = (
-        defaults.effective_workload_scale_down(context.spec) == names.SCALE_DOWN_NEVER
-        or deployment.metadata.annotations.get(names.REPLACED_BY_ANNOTATION) == context.rollout.metadata.uid
+    is_left_alone = defaults.effective_workload_scale_down(context.spec) == names.SCALE_DOWN_NEVER or is_replaced(
+        context.rollout, deployment
     )
     return Wait(
         reason=WaitReason.WORKLOAD,

@@ -21,6 +21,7 @@ one fights whoever scales the Deployment up.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from prograde.api import defaults, names
 from prograde.api.rollout import Rollout, RolloutStatus
@@ -33,7 +34,10 @@ from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.draft import Draft, Stage
 from prograde.core.rollout.snapshot import RolloutSnapshot
 
-__all__ = ["generation_change", "replace_deployment", "resolve", "sync_generation"]
+__all__ = ["generation_change", "is_replaced", "replace_deployment", "resolve", "sync_generation"]
+
+FOLLOWERS_MAX: Final = 8
+"""How many Rollouts a Deployment remembers. More than one at a time is rare, and those that are gone drop out first."""
 
 
 def resolve(snapshot: RolloutSnapshot) -> Rollout:
@@ -73,46 +77,65 @@ def replace_deployment(context: RolloutContext, draft: Draft, status: RolloutSta
     mode = defaults.effective_workload_scale_down(context.spec)
     if mode == names.SCALE_DOWN_NEVER or not isinstance(deployment, Deployment) or context.replicas == 0:
         return
-    marks = deployment.metadata.annotations
-    if marks.get(names.REPLACED_BY_ANNOTATION) == context.rollout.metadata.uid:
+    if is_replaced(context.rollout, deployment):
         return
-    size = 1 if deployment.spec.replicas is None else deployment.spec.replicas
-    size_before = max(size, parse_integer(marks.get(names.REPLICAS_BEFORE_ANNOTATION, "")) or 0)
     is_recreate = context.spec.strategy.recreate is not None
     if is_recreate and context.spec.paused:
         return
     if is_recreate or status.phase == names.PHASE_HEALTHY:
-        _scale(context, draft, deployment, size, 0, _replaced(context, size_before))
+        followers = [*_followers_of(deployment)[-FOLLOWERS_MAX + 1 :], context.rollout.metadata.uid]
+        _scale(context, draft, deployment, 0, {names.REPLACED_BY_ANNOTATION: ",".join(followers)})
     elif mode == names.SCALE_DOWN_PROGRESSIVELY:
-        wanted = _size_beside(context, draft, size, size_before)
-        if wanted != size:
-            _scale(context, draft, deployment, size, wanted, {names.REPLICAS_BEFORE_ANNOTATION: str(size_before)})
+        wanted = _size_beside(context, draft, deployment)
+        if wanted != _size_of(deployment):
+            _scale(context, draft, deployment, wanted, {})
 
 
-def _replaced(context: RolloutContext, size_before: int) -> dict[str, str]:
-    return {
-        names.REPLACED_BY_ANNOTATION: context.rollout.metadata.uid,
-        names.REPLICAS_BEFORE_ANNOTATION: str(size_before),
-    }
+def is_replaced(rollout: Rollout, deployment: Deployment) -> bool:
+    """Tell whether the Rollout has taken over from the Deployment, and leaves it alone from then on."""
+    return rollout.metadata.uid in _followers_of(deployment)
 
 
-def _size_beside(context: RolloutContext, draft: Draft, size: int, size_before: int) -> int:
+def _followers_of(deployment: Deployment) -> list[str]:
+    marks = deployment.metadata.annotations.get(names.REPLACED_BY_ANNOTATION, "")
+    return [uid for uid in marks.split(",") if uid]
+
+
+def _size_of(deployment: Deployment) -> int:
+    return 1 if deployment.spec.replicas is None else deployment.spec.replicas
+
+
+def _size_before(deployment: Deployment) -> int:
+    """Return how many pods the Deployment had before anybody took some, as far as that was written down."""
+    noted = parse_integer(deployment.metadata.annotations.get(names.REPLICAS_BEFORE_ANNOTATION, "")) or 0
+    return max(_size_of(deployment), noted)
+
+
+def _size_beside(context: RolloutContext, draft: Draft, deployment: Deployment) -> int:
     """Return how many pods the Deployment needs beside the pods that the Rollout has and keeps.
 
-    Before the Rollout has any, the Deployment is left at its size, even if that is more than the Rollout will have. It
-    is never made larger than it was found: what never had pods is not started.
+    Before the Rollout has any, the Deployment is left at its size, even if that is more than the Rollout will have.
+    Given back is only what this Rollout has taken itself: what never had pods is not started, and two Rollouts with the
+    same Deployment do not undo each other's work for ever.
     """
+    size = _size_of(deployment)
     lasting = sum(min(draft.size_after(each), each.status.available_replicas) for each in context.replica_sets)
     missing = max(0, context.replicas - lasting)
     if missing > size:
-        return min(missing, size_before)
+        is_ours = deployment.metadata.annotations.get(names.SCALED_BY_ANNOTATION) == context.rollout.metadata.uid
+        return min(missing, _size_before(deployment)) if is_ours else size
     return missing if lasting > 0 else size
 
 
 def _scale(
-    context: RolloutContext, draft: Draft, deployment: Deployment, size: int, wanted: int, marks: Mapping[str, str]
+    context: RolloutContext, draft: Draft, deployment: Deployment, wanted: int, marks: Mapping[str, str]
 ) -> None:
-    metadata = deployment.metadata
+    metadata, size = deployment.metadata, _size_of(deployment)
+    marks = {
+        **marks,
+        names.SCALED_BY_ANNOTATION: context.rollout.metadata.uid,
+        names.REPLICAS_BEFORE_ANNOTATION: str(_size_before(deployment)),
+    }
     events: tuple[Event, ...] = ()
     if wanted != size:
         direction = "up" if wanted > size else "down"

@@ -1,11 +1,13 @@
 """The writes that the next reconcile would make, and that nothing of it is written."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.cli.situations import GATEWAY, ISTIO, http_route, routed, template, virtual_service
 from tests.cli.stuck import NAME, canary, rollout, service
 from tests.kube.virtual_time import virtual_time
 
@@ -19,6 +21,7 @@ from prograde.kube.client import APPLY_PATCH, Client
 from prograde.kube.errors import ApiError
 from prograde.kube.transport import Request, Response, Transport
 from prograde.sandbox.faults import Answer
+from prograde.sandbox.routingkinds import routing_definitions
 from prograde.simulator.loop import run_virtually, wall_clock
 from prograde.simulator.world import World, world
 
@@ -277,6 +280,94 @@ async def test_the_text_shows_old_and_new_values_in_order() -> None:
         assert "  event Normal RolloutUpdated: Rollout updated to revision 2" in lines
         coloured = text_of(outcome, wall_clock(), colour=True)
         assert "\x1b[32mcreate\x1b[0m ReplicaSet" in coloured
+
+
+# ---- What else a file may hold ------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_workload_in_the_file_is_where_the_template_comes_from() -> None:
+    manifest: Any = rollout()
+    template = manifest["spec"].pop("template")
+    manifest["spec"]["workloadRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    selector = manifest["spec"]["selector"]
+    deployment: Any = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {"replicas": 0, "selector": selector, "template": template},
+    }
+    async with world() as it:
+        (missing,) = await planned(it, manifest)
+        assert 'deployments.apps "default/web" not found' in missing.error
+        (fresh,) = await planned(it, manifest, deployment)
+        assert (fresh.error, writes(fresh)[0]) == ("", "create ReplicaSet")
+        it.apply([deployment, manifest])
+        await it.until_phase(NAME, "Healthy")
+        changed = json.loads(json.dumps(deployment))
+        changed["spec"]["template"]["spec"]["containers"][0]["image"] = "web:2"
+        (outcome,) = await planned(it, changed, name=NAME)
+        assert outcome.passes[0].writes[0].verb == "create"
+        assert change(outcome, "spec.template.spec.containers[web].image") == (None, "web:2")
+        other = {**changed, "metadata": {"name": "other"}}
+        (untouched,) = await planned(it, other, name=NAME)
+        assert not untouched.has_writes
+
+
+@virtual_time
+async def test_an_analysis_template_in_the_file_counts() -> None:
+    step = {"analysis": {"templates": [{"templateName": "success-rate"}]}}
+    async with world() as it:
+        (without,) = await planned(it, rollout(canary(step)))
+        assert "AnalysisTemplate 'success-rate' not found" in without.error
+        (with_it,) = await planned(it, rollout(canary(step)), template())
+        assert with_it.error == ""
+
+
+@virtual_time
+async def test_a_routing_object_in_the_file_counts_and_others_are_named() -> None:
+    async with world() as it:
+        it.apply(routing_definitions())
+        it.apply([service("stable"), service("fresh"), http_route(), rollout(routed(GATEWAY))])
+        await it.until_phase(NAME, "Healthy")
+        await asyncio.sleep(5)
+        turned = http_route()
+        turned["spec"]["rules"][0]["backendRefs"][0]["weight"] = 60
+        turned["spec"]["rules"][0]["backendRefs"][1]["weight"] = 40
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "unrelated"}}
+        (outcome,) = await planned(it, rollout(routed(GATEWAY)), turned, secret)
+        assert [each.object for each in outcome.applied] == ["Rollout cart", "HTTPRoute cart"]
+        assert outcome.notes == ("not looked at by this Rollout: Secret unrelated",)
+        (write,) = outcome.passes[0].writes
+        assert (write.verb, write.object) == ("patch", "HTTPRoute cart")
+        weights = [(each.old, each.new) for each in write.changes if each.field.endswith(".weight")]
+        assert weights == [(60, 100), (40, 0)]
+
+
+@virtual_time
+async def test_weights_and_scales_are_planned_in_the_order_in_which_they_go_out() -> None:
+    async with world() as it:
+        it.apply(routing_definitions())
+        it.apply([service("stable"), service("fresh"), virtual_service()])
+        steps = ({"setWeight": 25}, {"pause": {}}, {"setWeight": 50}, {"pause": {}})
+        it.apply(rollout(routed(ISTIO, *steps)))
+        await it.until_phase(NAME, "Healthy")
+        it.set_image(NAME, "web:2")
+        await it.until_phase(NAME, "Paused")
+        await it.stop_controller()
+        # Somebody has turned the traffic by hand; the next pass puts that right.
+        turned = virtual_service()
+        turned["spec"]["http"][0]["route"][0]["weight"] = 60
+        turned["spec"]["http"][0]["route"][1]["weight"] = 40
+        it.apply(turned)
+        async with planning(it) as session:
+            outcome = await plan_live(session, NAME, wall_clock())
+        (write,) = outcome.passes[0].writes
+        assert (write.verb, write.object) == ("patch", "VirtualService cart")
+        assert [(each.field, each.old, each.new) for each in write.changes] == [
+            ("spec.http[primary].route[0].weight", 60, 75),
+            ("spec.http[primary].route[1].weight", 40, 25),
+        ]
 
 
 # ---- Does it come as it was told? ---------------------------------------------------------------------------------

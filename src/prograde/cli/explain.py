@@ -168,19 +168,20 @@ async def examine(client: Client, namespace: str, wanted: Sequence[str], now: da
             bodies.append((await client.get(ROLLOUTS, namespace, name)).body)
         except NotFound as err:
             raise await _missing(client, namespace, name) from err
-    relatives = await read_relatives(client, namespace)
-    return [await _examine_one(client, body, relatives, now) for body in bodies]
+    relatives, signs = await read_relatives(client, namespace), _Signs(client)
+    return [await _examine_one(client, body, relatives, signs, now) for body in bodies]
 
 
 async def _examine_all(client: Client, namespace: str, now: datetime) -> list[Diagnosis]:
     """Return the answers about all Rollouts of a namespace, of all namespaces for an empty one."""
     found = []
     relatives: dict[str, Relatives] = {}
+    signs = _Signs(client)
     for body in (await client.list(ROLLOUTS, namespace)).items:
         where = codec.decode(body, _Named).metadata.namespace
         if where not in relatives:
             relatives[where] = await read_relatives(client, where)
-        found.append(await _examine_one(client, body, relatives[where], now))
+        found.append(await _examine_one(client, body, relatives[where], signs, now))
     return found
 
 
@@ -203,9 +204,9 @@ class _Named(msgspec.Struct, frozen=True):
     metadata: ObjectMeta = ObjectMeta()
 
 
-async def _examine_one(client: Client, body: bytes, relatives: Relatives, now: datetime) -> Diagnosis:
+async def _examine_one(client: Client, body: bytes, relatives: Relatives, signs: "_Signs", now: datetime) -> Diagnosis:
     rollout, problems = codec.decode_object(body, Rollout)
-    sign = await _controller_sign(client, rollout)
+    sign = await signs.of(rollout)
     if problems:
         around = Surroundings(rollout=body, controller=sign)
         first = problems[0]
@@ -241,23 +242,34 @@ class _Lease(msgspec.Struct, frozen=True):
     spec: _LeaseSpec = _LeaseSpec()
 
 
-async def _controller_sign(client: Client, rollout: Rollout) -> ControllerSign:
-    """Look for the lease of the controller that should look after the Rollout, in its usual places."""
-    instance = rollout.metadata.labels.get(names.INSTANCE_ID_LABEL, "")
-    name = f"{LEASE_NAME}-{instance}" if instance else LEASE_NAME
-    is_readable = True
-    for namespace in dict.fromkeys((DEFAULT_NAMESPACE, rollout.metadata.namespace)):
-        try:
-            spec = (await client.get(LEASES, namespace, name)).to(_Lease).spec
-        except NotFound:
-            continue
-        except Forbidden:
-            is_readable = False
-            continue
-        return ControllerSign(
-            lease=name, namespace=namespace, holder=spec.holder_identity or "", renewed_at=spec.renew_time
-        )
-    return ControllerSign(lease=name, is_readable=is_readable)
+class _Signs:
+    """The leases of the controllers that should look after Rollouts, each read once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[tuple[str, str], ControllerSign] = {}
+
+    async def of(self, rollout: Rollout) -> ControllerSign:
+        """Look for the lease in its usual places: the controller's own namespace, and that of the Rollout."""
+        instance = rollout.metadata.labels.get(names.INSTANCE_ID_LABEL, "")
+        key = (f"{LEASE_NAME}-{instance}" if instance else LEASE_NAME, rollout.metadata.namespace)
+        if key not in self._known:
+            self._known[key] = await self._read(*key)
+        return self._known[key]
+
+    async def _read(self, name: str, namespace: str) -> ControllerSign:
+        is_readable = True
+        for place in dict.fromkeys((DEFAULT_NAMESPACE, namespace)):
+            try:
+                spec = (await self._client.get(LEASES, place, name)).to(_Lease).spec
+            except NotFound:
+                continue
+            except Forbidden:
+                is_readable = False
+                continue
+            holder, renewed_at = spec.holder_identity or "", spec.renew_time
+            return ControllerSign(lease=name, namespace=place, holder=holder, renewed_at=renewed_at)
+        return ControllerSign(lease=name, is_readable=is_readable)
 
 
 # ---- Showing --------------------------------------------------------------------------------------------------------

@@ -197,10 +197,7 @@ def _refuse(document: Document, rollout: Rollout | None = None) -> None:
     if rollout is None:
         found = [(each.line, f"{each.path}: {each.message}") for each in check_fields(document, Rollout)]
     else:
-        found = [
-            (document.line_of(_path(each.path)), str(each))
-            for each in validate_rollout(rollout, is_template_resolved=rollout.spec.workload_ref is not None)
-        ]
+        found = [(document.line_of(_path(each.path)), str(each)) for each in validate_rollout(rollout)]
     if found:
         for line, text in found:
             click.echo(f"{document.source}:{line}: {text}", err=True)

@@ -14,6 +14,7 @@ Every object is kept as bytes as well, because a diff needs the fields that the 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -54,7 +55,7 @@ QUESTIONS_MAX: Final = 4
 """A plan asks for runs, and for plugins, at most twice each; more is a bug."""
 
 
-class Relatives(msgspec.Struct, frozen=True, kw_only=True):
+class Relatives(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The lists of one namespace that decisions about its Rollouts read, by resource, in the server's words."""
 
     namespace: str
@@ -65,7 +66,20 @@ class Relatives(msgspec.Struct, frozen=True, kw_only=True):
 
         A field of the wrong type is left out: one broken object must not hide what is true of the others.
         """
-        return [codec.decode(item, kind) for item in self.lists.get(resource, ())]
+        if resource not in self._decoded:
+            self._decoded[resource] = [codec.decode(item, kind) for item in self.lists.get(resource, ())]
+        return self._decoded[resource]
+
+    @cached_property
+    def changed_at(self) -> dict[str, datetime]:
+        """When each object was last written to, by UID, as far as the server tells."""
+        found = (msgspec.json.decode(item, type=_Dated).metadata for items in self.lists.values() for item in items)
+        return {each.uid: max(times) for each in found if (times := _times(each))}
+
+    @cached_property
+    def _decoded(self) -> dict[Resource, list[Any]]:
+        """What has been decoded so far: the Rollouts of a namespace look at the same lists."""
+        return {}
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,14 +295,10 @@ def last_change(scene: Scene, snapshot: RolloutSnapshot) -> datetime | None:
         snapshot.analysis_runs,
         snapshot.experiments,
     )
-    uids = {each.metadata.uid for relation in relations for each in relation}
-    times = _times(msgspec.json.decode(scene.rollout, type=_Dated).metadata)
-    for items in scene.relatives.lists.values():
-        for item in items:
-            metadata = msgspec.json.decode(item, type=_Dated).metadata
-            if metadata.uid in uids:
-                times += _times(metadata)
-    return max(times, default=None)
+    written = scene.relatives.changed_at
+    uids = [each.metadata.uid for relation in relations for each in relation]
+    times = [written[uid] for uid in uids if uid in written]
+    return max(_times(msgspec.json.decode(scene.rollout, type=_Dated).metadata) + times, default=None)
 
 
 def _times(metadata: _Metadata) -> list[datetime]:

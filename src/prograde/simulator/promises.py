@@ -212,9 +212,9 @@ def switch_to_the_ready(it: Switched) -> Iterator[str]:
 def no_traffic_to_nobody(it: Routed) -> Iterator[str]:
     """No write sends requests to a version without ready pods that had somewhere to go before.
 
-    A Recreate says by its name that there is a gap.
+    A Recreate says by its name that there is a gap, and without a switch or router it is `availability` that counts.
     """
-    if any(each.spec.strategy.recreate is not None for each in it.view.versions):
+    if any(each.spec.strategy.recreate is not None or _is_basic_canary(each) for each in it.view.versions):
         return
     if not any(it.pods_before.values()) or not all(defaults.effective_replicas(each.spec) for each in it.view.versions):
         return  # who asks for no pods serves nobody

@@ -79,7 +79,7 @@ class Run:
     """What should not have happened; empty for a good run. It begins with the name of what was broken."""
     requests: int = 0
     releases: int = 0
-    """How many times a template was rolled out that was not the stable one."""
+    """How many templates were rolled out: the first one, and each that was not the stable one then."""
 
     @property
     def seed(self) -> int:
@@ -193,8 +193,8 @@ class _Runner:
             weights = (status.get("canary") or {}).get("weights")
             if weights:
                 detail += f" weight={weights['canary'].get('weight')}"
-            before = ((old or {}).get("status") or {}).get("currentPodHash")
-            if before and status.get("currentPodHash") not in (before, status.get("stableRS")):
+            before, current = ((old or {}).get("status") or {}).get("currentPodHash"), status.get("currentPodHash")
+            if current and current != before and (not before or current != status.get("stableRS")):
                 self.run.releases += 1
         elif resource[1] == "replicasets":
             detail = f"wanted={new['spec'].get('replicas')} available={status.get('availableReplicas')}"

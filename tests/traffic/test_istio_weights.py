@@ -160,6 +160,19 @@ def test_additional_subsets_keep_their_weight(canary: dict[str, Any] | None, hos
     assert mesh.weights() == [0, 100, 20]
 
 
+def test_the_subsets_of_the_two_versions_are_never_additional() -> None:
+    mesh = Mesh(virtual_service([subsets()]), destination_rule())
+    subject = rollout(rule={**RULE, "additionalSubsetNames": ["canary", "stable"]}, canary={})
+    mesh.route(subject, 10, **HASHES)
+    assert mesh.weights() == [90, 10]
+
+
+def test_a_further_destination_may_come_without_any_other_change() -> None:
+    mesh = Mesh(virtual_service([both(80, 10)]))
+    mesh.route(rollout(), 10, additional=(extra("exp", 10),))
+    assert mesh.weights() == [80, 10, 10]
+
+
 def test_further_destinations_come_change_and_go() -> None:
     primary = both(name="primary", retries={"attempts": 3})
     for target in primary["route"]:

@@ -42,17 +42,17 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """How the traffic is to flow."""
 
     targets: RouteTargets
-    additional_subsets: frozenset[str] = frozenset()
+    additional_subsets: frozenset[str]
     """Subsets whose destinations keep the weights that they have."""
     weight: int
     """Percent for the canary."""
-    additional: tuple[WeightDestination, ...] = ()
+    additional: tuple[WeightDestination, ...]
     """Further destinations, each with percent and the name of a Service."""
-    routes: tuple[SetHeaderRoute | SetMirrorRoute, ...] = ()
+    routes: tuple[SetHeaderRoute | SetMirrorRoute, ...]
     """The managed routes that are to exist, in their order."""
-    canary_host: str = ""
+    canary_host: str
     """Where header and mirror routes lead."""
-    is_elsewhere: bool = False
+    is_elsewhere: bool
     """The VirtualService is in another namespace, where the plain name of a Service means another one."""
 
 
@@ -114,7 +114,7 @@ def _with_weights(route: Json, wish: Wish) -> Json:
     for service in sorted(left):
         if left[service]:
             shared.append({"destination": {"host": service + suffix}, "weight": left[service]})
-    if len(shared) == len(targets) and all(old is new for old, new in zip(targets, shared, strict=True)):
+    if json_equal(shared, targets):
         return route
     assert isinstance(route, dict)
     return {**route, "route": shared}

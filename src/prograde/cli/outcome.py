@@ -10,7 +10,7 @@ from prograde.api.manifests import dump_yaml
 from prograde.cli.writes import Change, Write
 from prograde.core.plan import Event, Wait, WaitReason
 
-__all__ = ["Applied", "Outcome", "Pass", "structured", "text_of"]
+__all__ = ["WIDTH", "Applied", "Outcome", "Pass", "structured", "text_of"]
 
 Json = dict[str, Any]
 
@@ -58,14 +58,25 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 # ---- Showing --------------------------------------------------------------------------------------------------------
 
-_VALUE_MAX: Final = 50
-"""A longer value is cut in the text; the structured forms have all of it."""
+WIDTH: Final = 100
+"""What a line of text may take where there is no terminal that says how wide it is."""
+
+_VALUE_MIN: Final = 20
+"""A value is never cut to less than this."""
+
+_UNCUT: Final = 10_000
+
+_CONTEXT: Final = 12
+"""How much of what two values have in common is shown before the difference."""
 
 _BOLD, _RED, _GREEN, _YELLOW, _DIM, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
 
 
-def text_of(outcome: Outcome, now: datetime, *, colour: bool = False) -> str:
-    """Return the text for people: what the manifests change, then the writes of each pass with old and new values."""
+def text_of(outcome: Outcome, now: datetime, *, width: int = WIDTH, colour: bool = False) -> str:
+    """Return the text for people: what the manifests change, then the writes of each pass with old and new values.
+
+    Values are cut so that a change fits into `width` columns, if the name of its field leaves room.
+    """
 
     def paint(code: str, text: str) -> str:
         return f"{code}{text}{_PLAIN}" if colour else text
@@ -74,14 +85,14 @@ def text_of(outcome: Outcome, now: datetime, *, colour: bool = False) -> str:
     for each in outcome.applied:
         state = "is new" if each.is_new else "changes" if each.changes else "stays as it is"
         lines.append(f"  applied: {each.object} {state}")
-        lines += [f"    {_change_text(change, paint)}" for change in each.changes]
+        lines += [f"    {_change_text(change, width, paint)}" for change in each.changes]
     lines += [paint(_DIM, f"  note: {note}") for note in outcome.notes]
     for number, each_pass in enumerate(outcome.passes, 1):
-        lines += _pass_text(each_pass, number, len(outcome.passes), now, paint)
+        lines += _pass_text(each_pass, number, len(outcome.passes), now, width, paint)
     return "\n".join(lines)
 
 
-def _pass_text(shown: Pass, number: int, count: int, now: datetime, paint: Any) -> Iterator[str]:
+def _pass_text(shown: Pass, number: int, count: int, now: datetime, width: int, paint: Any) -> Iterator[str]:
     title = "the next reconcile" if number == 1 else f"reconcile {number} (no pod having changed)"
     makes = "writes nothing" if not shown.writes else f"makes {_counted(len(shown.writes))}:"
     yield ""
@@ -90,7 +101,7 @@ def _pass_text(shown: Pass, number: int, count: int, now: datetime, paint: Any) 
         subresource = f" {write.subresource}" if write.subresource and write.verb != "evict" else ""
         code = {"create": _GREEN, "delete": _RED, "evict": _RED}.get(write.verb, _YELLOW)
         yield f"  {paint(code, write.verb)} {write.object}{subresource}"
-        yield from (f"    {_change_text(change, paint)}" for change in write.changes)
+        yield from (f"    {_change_text(change, width, paint)}" for change in write.changes)
     for event in shown.events:
         yield paint(_DIM, f"  event {event.type} {event.reason}: {event.message}")
     if shown.error:
@@ -106,17 +117,36 @@ def _counted(count: int) -> str:
     return "1 write" if count == 1 else f"{count} writes"
 
 
-def _change_text(change: Change, paint: Any) -> str:
+def _change_text(change: Change, width: int, paint: Any) -> str:
+    room = max(_VALUE_MIN, width - len(f"    ~ {change.field}: "))
     if change.old is None:
-        return str(paint(_GREEN, f"+ {change.field}: {_value(change.new)}"))
+        return str(paint(_GREEN, f"+ {change.field}: {_value(change.new, room)}"))
     if change.new is None:
-        return str(paint(_RED, f"- {change.field}: {_value(change.old)}"))
-    return str(paint(_YELLOW, f"~ {change.field}: {_value(change.old)} -> {_value(change.new)}"))
+        return str(paint(_RED, f"- {change.field}: {_value(change.old, room)}"))
+    old, new = _pair(_value(change.old, _UNCUT), _value(change.new, _UNCUT), room - len(" -> "))
+    return str(paint(_YELLOW, f"~ {change.field}: {old} -> {new}"))
 
 
-def _value(value: Any) -> str:
-    text = value if isinstance(value, str) and value.isprintable() and value else msgspec.json.encode(value).decode()
-    return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}…"
+def _pair(old: str, new: str, room: int) -> tuple[str, str]:
+    """Return both texts cut to fit, each showing where they begin to differ: in two long images that is the tag."""
+    if len(old) + len(new) <= room:
+        return old, new
+    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    if same > _CONTEXT:
+        old, new = f"…{old[same - _CONTEXT :]}", f"…{new[same - _CONTEXT :]}"
+    # A short one leaves its room to the other.
+    old = _cut(old, max(room // 2, room - len(new)))
+    return old, _cut(new, max(room // 2, room - len(old)))
+
+
+def _value(value: Any, room: int) -> str:
+    is_plain = isinstance(value, str) and value.isprintable() and value
+    return _cut(value if is_plain else msgspec.json.encode(value).decode(), room)
+
+
+def _cut(text: str, room: int) -> str:
+    room = max(room, _VALUE_MIN)
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def structured(outcomes: Sequence[Outcome], output: str) -> str:

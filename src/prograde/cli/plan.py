@@ -12,6 +12,7 @@ far as they follow from the writes alone; where pods have to start or end, that 
 """
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from prograde.cli.framework import CliError, WrongArguments, command, flag
 from prograde.cli.get import wants_colour
 from prograde.cli.merging import Merged, merge_manifest
 from prograde.cli.observe import not_found
-from prograde.cli.outcome import Applied, Outcome, Pass, structured, text_of
+from prograde.cli.outcome import WIDTH, Applied, Outcome, Pass, structured, text_of
 from prograde.cli.relatives import Relatives, Scene, decide, read_relatives, read_scene
 from prograde.cli.writes import carried_out, changes_between, replaced, writes_of
 from prograde.controller.resources import (
@@ -112,7 +113,9 @@ def plan(
     in_session(work)
     colour = output == "text" and wants_colour(no_color)
     if output == "text":
-        click.echo("\n\n".join(text_of(each, datetime.now(UTC), colour=colour) for each in outcomes))
+        width = shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
+        now = datetime.now(UTC)
+        click.echo("\n\n".join(text_of(each, now, width=width, colour=colour) for each in outcomes))
     else:
         click.echo(structured(outcomes, output))
     failed = next((each.error for each in outcomes if each.error), "")

@@ -124,6 +124,10 @@ class Player:
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)
         self._later.clear()
+        if self._point.reached.is_set():
+            # Whoever was to end the controller here has just been cancelled, and it would be silent for ever.
+            await self.it.crash_controller()
+            self.invariants.forget_plans()
         self._point.disarm()
         await self.it.crash_rival()
 

@@ -54,6 +54,9 @@ FIRST_LIST_SECONDS: Final = 1.0
 COUNTS_HELD_SECONDS: Final = 1.0
 """Long enough for most pods of one scaling step to come up, short enough that nobody takes the counts for stuck."""
 
+COUNTS_HELD_SECONDS_MIN: Final = 0.001
+"""Less than this is over: the rest of a difference of floating-point times may be too short for a clock to pass."""
+
 PLANS_PER_PASS_MAX: Final = 10
 """A pass plans again for every answer that it was given, when a create failed, and for every name of a run that is
 taken by somebody else's."""
@@ -220,10 +223,11 @@ class RolloutReconciler:
             self._held_since.pop(key, None)
             return 0.0
         now_seconds = asyncio.get_running_loop().time()
-        held_seconds = now_seconds - self._held_since.setdefault(key, now_seconds)
-        if held_seconds >= COUNTS_HELD_SECONDS:
+        left_seconds = self._held_since.setdefault(key, now_seconds) + COUNTS_HELD_SECONDS - now_seconds
+        if left_seconds < COUNTS_HELD_SECONDS_MIN:
             del self._held_since[key]
-        return COUNTS_HELD_SECONDS - held_seconds
+            return 0.0
+        return left_seconds
 
     async def _report_unreadable(self, key: NamespacedName, failure: Undecodable) -> None:
         """Say in the status of a Rollout that its current version cannot be read; it is left as it is otherwise."""

@@ -472,6 +472,12 @@ def test_superseded_pods_stay_while_too_few_others_are_available() -> None:
     assert sizes(context) == {}
 
 
+def test_a_broken_superseded_revision_goes_however_few_others_are_available() -> None:
+    old = replica_set("v2", size=5, available=0, revision=2, desired=10)
+    context = facts(routed(weight(50), max_unavailable=0), image="v3", others=(old,), stable=(10, 1), new=(5, 3))
+    assert sizes(context) == {"v2": 0}
+
+
 RULED = TrafficRouting(
     istio=IstioTrafficRouting(
         virtual_service=IstioVirtualService(name="vs"), destination_rule=IstioDestinationRule(name="dr")

@@ -268,7 +268,9 @@ def _scale_others(context: RolloutContext, draft: Draft) -> bool:
         each for each in newest_revisions_first(context.others) if size_of(each) > 0 and hash_of(each) not in needed
     ]
     sizes = [_size(each) for each in context.replica_sets]
-    if not free or replicas.room_to_scale_down(sizes, context.replicas, context.limits.unavailable) <= 0:
+    if replicas.room_to_scale_down(sizes, context.replicas, context.limits.unavailable) <= 0:
+        free = [each for each in free if each.status.available_replicas == 0]  # a broken version is nobody's reserve
+    if not free:
         return False
     waiting, is_moving = [], False
     for each in free:

@@ -313,8 +313,10 @@ class _Runner:
                     (each["metadata"]["name"], each["spec"]["replicas"], each.get("status"))
                     for each in self.player.sets()
                 ]
-                state = f"{phase_and_message(rollout)} {rollout.status} {sizes}"
-                raise AssertionError(f"liveness: does not {what}: {state}")
+                phase, message = phase_and_message(rollout)
+                # Another way of being stuck is another failure, lest one is cut down to the other.
+                name = "invalid_spec" if message.startswith("InvalidSpec") else f"liveness_{phase.lower()}"
+                raise AssertionError(f"{name}: does not {what}: {phase}: {message}; {rollout.status} {sizes}")
             await asyncio.sleep(1)
         self._check()
 

@@ -42,6 +42,11 @@ def test_template_and_selector_come_from_the_workload(type_):
     assert workload_type(subject.spec.workload_ref) is type_
 
 
+def test_an_empty_selector_counts_as_none():
+    resolved = resolve_workload(rollout(extra=b',"selector":{}'), workload(Deployment))
+    assert resolved.spec.selector == LabelSelector(match_labels={"app": "cart"})
+
+
 def test_the_rollouts_own_selector_stays():
     resolved = resolve_workload(rollout(extra=b',"selector":%s' % OWN), workload(Deployment))
     assert resolved.spec.selector == LabelSelector(match_labels={"own": "x"})

@@ -90,7 +90,8 @@ def resolve_workload(rollout: Rollout, workload: Workload | None) -> Rollout:
         template = workload.template
     else:
         template = workload.spec.template
-        if selector is None:
+        if selector is None or not (selector.match_labels or selector.match_expressions):
+            # An empty selector would select every pod of the namespace. Nobody means that.
             selector = workload.spec.selector
     spec = msgspec.structs.replace(rollout.spec, template=template, selector=selector)
     return _with_generation(msgspec.structs.replace(rollout, spec=spec), workload.metadata.generation)

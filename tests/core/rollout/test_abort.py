@@ -21,6 +21,7 @@ from prograde.api.analysis import AnalysisTemplateRef
 from prograde.api.rollout import CanaryStep, CanaryStrategy, ExperimentStep, RolloutAnalysis, RolloutStatus
 from prograde.core.plan import WaitReason
 from prograde.core.rollout.conditions import blocks_progress_deadline, is_timed_out
+from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.context import RolloutContext
 from prograde.core.rollout.snapshot import RolloutSnapshot
 
@@ -376,4 +377,36 @@ def test_only_a_step_that_ought_to_be_over_has_a_deadline(step: CanaryStep, is_t
         stable=None,
     )
     assert is_timed_out(context, status.conditions)
-    assert bool(blocks_progress_deadline(context)) is not is_timed
+    assert bool(blocks_progress_deadline(context, Draft(context))) is not is_timed
+
+
+@pytest.mark.parametrize(
+    ("deadline", "is_leaving", "is_timed"),
+    [
+        pytest.param("2026-01-02T04:00:00Z", False, False, id="keeps its pods until its deadline"),
+        pytest.param("2026-01-02T03:00:00Z", True, False, id="loses them now"),
+        pytest.param("2026-01-02T03:00:00Z", False, True, id="keeps them although its time is up"),
+        pytest.param("garbage", False, True, id="keeps them with a deadline that nobody can read"),
+    ],
+)
+def test_only_a_replica_set_that_waits_for_its_deadline_stops_the_clock(
+    deadline: str, is_leaving: bool, is_timed: bool
+) -> None:
+    """One that is kept because a Service still leads to it would otherwise keep an update from ever being late."""
+    marks = {names.SCALE_DOWN_DEADLINE_ANNOTATION: deadline}
+    sets = (replica_set("v0", size=2, annotations=marks), replica_set("v1", size=2), replica_set("v2", size=2))
+    subject = rollout(canary=CanaryStrategy(), replicas=2, image="v2")
+    context = RolloutContext(
+        snapshot=RolloutSnapshot(rollout=subject),
+        now=NOW,
+        rollout=subject,
+        computed_hash=hash_for("v2"),
+        step_hash="",
+        replica_sets=sets,
+        new=sets[2],
+        stable=sets[1],
+    )
+    draft = Draft(context)
+    if is_leaving:
+        draft.scale(sets[0], 0)
+    assert bool(blocks_progress_deadline(context, draft)) is not is_timed

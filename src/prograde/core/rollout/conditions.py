@@ -19,7 +19,7 @@ from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.scalars import go_quote
 from prograde.core.rollout.context import RolloutContext, is_completed
 from prograde.core.rollout.draft import Draft
-from prograde.core.rollout.replicasets import find_by_hash, is_saturated
+from prograde.core.rollout.replicasets import find_by_hash, is_saturated, scale_down_deadline_of, size_of
 
 __all__ = [
     "blocks_progress_deadline",
@@ -131,7 +131,7 @@ def is_timed_out(context: RolloutContext, conditions: Conditions) -> bool:
     return deadline is not None and deadline < context.now
 
 
-def blocks_progress_deadline(context: RolloutContext) -> str:
+def blocks_progress_deadline(context: RolloutContext, draft: Draft) -> str:
     """Say why standing still is legitimate at the moment, whatever the clock says; empty when it is not."""
     step = context.step
     if step is not None and (step.pause or step.analysis or step.experiment or step.plugin):
@@ -141,9 +141,21 @@ def blocks_progress_deadline(context: RolloutContext) -> str:
     paused = find_condition(context.status.conditions, names.CONDITION_PAUSED)
     if paused is not None and paused.status == names.CONDITION_TRUE:
         return "the Rollout is paused"
-    if context.others_waiting_for_scale_down:
+    if _waits_for_scale_down(context, draft):
         return "an older ReplicaSet is waiting for its scale-down"
     return ""
+
+
+def _waits_for_scale_down(context: RolloutContext, draft: Draft) -> bool:
+    """Tell whether another ReplicaSet keeps its pods until a deadline, or loses them with this very plan.
+
+    One whose time is up, and that keeps its pods because something still leads to them, waits for something else.
+    """
+    return any(
+        not deadline.is_over(context.now) or draft.size_after(each) < size_of(each)
+        for each in context.others
+        if (deadline := scale_down_deadline_of(each)) is not None
+    )
 
 
 def _unfinished_gate(status: RolloutStatus) -> str:
@@ -214,7 +226,7 @@ def _progressing(context: RolloutContext, draft: Draft, status: RolloutStatus, *
             reason, message = names.REASON_REPLICA_SET_NOT_AVAILABLE, _NOT_AVAILABLE
         # Replaced even by an equal one: this restarts the clock of the progress deadline.
         return put_condition(conditions, progressing(names.CONDITION_TRUE, reason, message))
-    if not blocks_progress_deadline(context) and is_timed_out(context, conditions):
+    if not blocks_progress_deadline(context, draft) and is_timed_out(context, conditions):
         message = timed_out_message(context)
         late = progressing(names.CONDITION_FALSE, names.REASON_PROGRESS_DEADLINE_EXCEEDED, message)
         return set_condition(conditions, late)

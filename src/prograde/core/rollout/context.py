@@ -38,7 +38,7 @@ from prograde.api.scalars import whole_seconds
 from prograde.api.workloads import ReplicaSet
 from prograde.core.rollout.replicas import Limits, ProgressThreshold
 from prograde.core.rollout.replicas import limits as resolve_limits
-from prograde.core.rollout.replicasets import hash_of, scale_down_deadline_of, size_of
+from prograde.core.rollout.replicasets import hash_of, scale_down_deadline_of
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.routing import Router
 
@@ -259,16 +259,6 @@ class RolloutContext(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if any(each.reason == names.PAUSE_INCONCLUSIVE_ANALYSIS for each in self.status.pause_conditions):
             return "inconclusive analysis"
         return ""
-
-    @cached_property
-    def others_waiting_for_scale_down(self) -> tuple[ReplicaSet, ...]:
-        """The other ReplicaSets that keep their pods until a deadline. One whose pods went with it waits no more."""
-        found = []
-        for each in self.others:
-            deadline = scale_down_deadline_of(each)
-            if deadline is not None and (size_of(each) > 0 or not deadline.is_over(self.now)):
-                found.append(each)
-        return tuple(found)
 
     @property
     def _is_new_before_stable(self) -> bool:

@@ -156,7 +156,7 @@ def _look_again_at_progress_deadline(context: RolloutContext, draft: Draft, stat
         or status.abort
         or progressing is None
         or progressing.reason == names.REASON_PROGRESS_DEADLINE_EXCEEDED
-        or blocks_progress_deadline(_with_status(context, status))
+        or blocks_progress_deadline(_with_status(context, status), draft)
     ):
         return None
     deadline = progress_deadline(context, status.conditions)

@@ -145,7 +145,7 @@ def _abort_if_too_late(context: RolloutContext, draft: Draft, status: RolloutSta
         and not draft.is_aborted
         and not is_completed(status)
         and not conditions.has_progressed(context, context.status, status)
-        and not conditions.blocks_progress_deadline(context)
+        and not conditions.blocks_progress_deadline(context, draft)
         and conditions.is_timed_out(context, context.status.conditions)
     ):
         message = conditions.timed_out_message(context)

@@ -95,6 +95,16 @@ def test_a_pod_that_is_terminating_is_known_to_be_killed_some_time():
     assert plan.requeue_at == made.now + timedelta(seconds=1)
 
 
+@pytest.mark.parametrize(("seconds", "is_overdue"), [(30, False), (31, True)])
+def test_a_pod_that_does_not_end_may_be_on_a_node_that_is_gone(seconds, is_overdue):
+    made = update(world())
+    killed_at = made.now - timedelta(seconds=seconds)
+    made.pods = [replace(each, metadata=replace(each.metadata, deletion_timestamp=killed_at)) for each in made.pods]
+    wait, name = made.plan().waits[0], made.pods[0].metadata.name
+    remedy = f"if its node is gone for good: kubectl delete pod {name} --force"
+    assert (wait.until, wait.remedy) == (None, remedy if is_overdue else "")
+
+
 def test_the_new_version_is_stable_when_all_its_pods_are_available():
     made = update(world())
     made.broken_images.add("v2")

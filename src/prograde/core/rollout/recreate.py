@@ -40,6 +40,9 @@ __all__ = ["decide", "scale_only"]
 PODS_POLL: Final = timedelta(seconds=1)
 """How soon to look again whether the old pods are gone: nothing serves meanwhile, and a list of pods is cheap."""
 
+OVERDUE: Final = timedelta(seconds=30)
+"""How long after its time a pod may still be there. A node that is alive needs a few seconds for its last report."""
+
 
 def decide(context: RolloutContext, draft: Draft) -> RolloutStatus | None:
     """Decide one pass; return the status with the strategy's part done, None when it must not be written."""
@@ -178,12 +181,14 @@ def _waiting_for_end(context: RolloutContext, chosen: ReplicaSet, remaining: lis
         named = f"pod {first.metadata.name} and {len(remaining) - 1} more of another version are"
     # Whoever deletes a pod sets the time at which it is killed.
     killed_at = first.metadata.deletion_timestamp
+    is_overdue = killed_at is not None and killed_at < context.now - OVERDUE
     return Wait(
         reason=WaitReason.PODS_TERMINATING,
         message=f"{named} not gone yet; ReplicaSet {chosen.metadata.name} starts after that",
         object=f"Pod {first.metadata.name}",
         field="spec.strategy.recreate",
         until=killed_at if killed_at is not None and killed_at > context.now else None,
+        remedy=f"if its node is gone for good: kubectl delete pod {first.metadata.name} --force" if is_overdue else "",
     )
 
 

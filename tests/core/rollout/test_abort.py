@@ -11,6 +11,7 @@ from tests.core.rollout.builders import (
     pause,
     progressing,
     replace,
+    replica_set,
     rollout,
     service,
     weight,
@@ -21,8 +22,8 @@ from prograde.api.analysis import AnalysisTemplateRef
 from prograde.api.rollout import CanaryStep, CanaryStrategy, ExperimentStep, RolloutAnalysis, RolloutStatus
 from prograde.core.plan import WaitReason
 from prograde.core.rollout.conditions import blocks_progress_deadline, is_timed_out
-from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.context import RolloutContext
+from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.snapshot import RolloutSnapshot
 
 STEPS = CanaryStrategy(steps=(weight(10), pause()), max_surge=1, max_unavailable=0)

@@ -328,3 +328,19 @@ async def test_events_are_written_also_when_the_process_stops_right_after_them()
         await process.task
         reasons = [each["reason"] for each in sandbox.events(f"rollout/{NAME}")]
         assert "NewReplicaSetCreated" in reasons
+
+
+@virtual_time
+async def test_the_start_with_a_thousand_and_more_rollouts_loses_no_event(caplog: pytest.LogCaptureFixture) -> None:
+    sandbox = Sandbox(now=wall_clock, controllers=False, managed_fields=False)
+    broken = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "spec": {"strategy": {"canary": {}}}}
+    for number in range(1200):
+        sandbox.create({**broken, "metadata": {"name": f"r{number}"}})
+    async with sandbox.running():
+        process = Process(sandbox.transport("a"), "a", settings(leader_elect=False, qps=0))
+        await until(lambda: len(sandbox.list("events")) >= 1200, seconds=600)
+        process.stop.set()
+        await process.task
+    assert "dropped event" not in caplog.text
+    announced = [each["involvedObject"]["name"] for each in sandbox.events() if "added to informer" in each["message"]]
+    assert len(announced) == len({*announced}) == 1200

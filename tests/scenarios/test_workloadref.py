@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.kube.virtual_time import virtual_time
 
+from prograde.sandbox.faults import Answer, DelayEvents
 from prograde.simulator.world import World, world
 
 NAME = "web"
@@ -295,3 +296,45 @@ async def test_with_recreate_pods_of_deployment_and_rollout_never_meet() -> None
             await asyncio.sleep(0.1)
         assert sizes(it) == {ONE: 3}
         assert size(it) == 0
+
+
+# ---- Accidents -------------------------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_deployment_that_may_not_be_scaled_holds_up_no_release_and_is_scaled_when_it_may() -> None:
+    async with world() as it:
+        fault = it.sandbox.faults.add(Answer(403), verbs="update", resource="deployments", client="rollouts-controller")
+        await deployed(it, "onsuccess")
+        await until_healthy(it, capacity=3)
+        change_template(it, TWO)
+        await it.until(lambda: sizes(it).get(TWO) == 3)
+        await until_healthy(it)
+        assert size(it) == 3
+        it.sandbox.faults.remove(fault)
+        await it.until(lambda: size(it) == 0, seconds=30)
+
+
+@virtual_time
+async def test_a_controller_that_crashes_again_and_again_keeps_the_capacity() -> None:
+    async with world(profile="real") as it:
+        await deployed(it, "progressively")
+        for turn in range(40):
+            await asyncio.sleep(0.05 + 0.07 * (turn % 7))
+            await it.crash_controller()
+            assert ready(it, of_rollout=False) + ready(it, of_rollout=True) >= 3
+            it.start_controller()
+        await until_healthy(it, capacity=3)
+        await it.until(lambda: size(it) == 0)
+
+
+@virtual_time
+async def test_late_news_of_the_deployment_make_nothing_happen_twice() -> None:
+    async with world() as it:
+        it.sandbox.faults.add(DelayEvents(5), verbs="watch", resource="deployments", client="rollouts-controller")
+        await deployed(it, "onsuccess")
+        await it.until(lambda: size(it) == 0)
+        await asyncio.sleep(60)
+        ours = [each for each in it.sandbox.request_log if each.client == "rollouts-controller"]
+        assert [each.verb for each in ours if each.resource == "deployments" and each.is_write] == ["update"]
+        assert it.event_reasons(NAME).count("ScalingDeployment") == 1

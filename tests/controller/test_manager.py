@@ -332,7 +332,7 @@ async def test_events_are_written_also_when_the_process_stops_right_after_them()
 
 @virtual_time
 async def test_the_start_with_a_thousand_and_more_rollouts_loses_no_event(caplog: pytest.LogCaptureFixture) -> None:
-    sandbox = Sandbox(now=wall_clock, controllers=False, managed_fields=False)
+    sandbox = Sandbox(now=wall_clock, controllers=False, managed_fields="off")
     broken = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "spec": {"strategy": {"canary": {}}}}
     for number in range(1200):
         sandbox.create({**broken, "metadata": {"name": f"r{number}"}})

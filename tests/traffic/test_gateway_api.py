@@ -12,6 +12,7 @@ from tests.traffic.gateway_world import (
     Web,
     backend,
     exact_header,
+    extra,
     path_match,
     ref,
     route_of,
@@ -54,18 +55,16 @@ def test_the_router_reads_what_is_named_and_what_is_selected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "group_version", "plural"),
+    ("kind", "group_version", "name"),
     [
-        (HTTP_ROUTES, "gateway.networking.k8s.io/v1", "httproutes"),
-        (GRPC_ROUTES, "gateway.networking.k8s.io/v1", "grpcroutes"),
-        (TCP_ROUTES, "gateway.networking.k8s.io/v1alpha2", "tcproutes"),
-        (TLS_ROUTES, "gateway.networking.k8s.io/v1alpha2", "tlsroutes"),
+        (HTTP_ROUTES, "gateway.networking.k8s.io/v1", "HTTPRoute"),
+        (GRPC_ROUTES, "gateway.networking.k8s.io/v1", "GRPCRoute"),
+        (TCP_ROUTES, "gateway.networking.k8s.io/v1alpha2", "TCPRoute"),
+        (TLS_ROUTES, "gateway.networking.k8s.io/v1alpha2", "TLSRoute"),
     ],
 )
-def test_each_kind_is_asked_for_in_the_version_that_is_served(
-    kind: ObjectKind, group_version: str, plural: str
-) -> None:
-    assert (f"{kind.group}/{kind.version}", kind.plural) == (group_version, plural)
+def test_each_kind_is_asked_for_in_the_version_that_is_served(kind: ObjectKind, group_version: str, name: str) -> None:
+    assert (f"{kind.group}/{kind.version}", kind.kind, kind.plural) == (group_version, name, f"{name.lower()}s")
 
 
 def test_one_route_of_each_kind_gets_the_weights_in_the_order_of_the_kinds() -> None:
@@ -141,6 +140,7 @@ def test_a_selector_chooses_routes_by_their_labels_now(kind: ObjectKind) -> None
 )
 def test_without_any_route_there_is_nothing_to_route_with(config: dict[str, Any]) -> None:
     routed = Web({ref("web"): route_of()}, config).ask(30)
+    assert [wait.remedy for wait in routed.waits] == ["name a route, or label one so that it is selected"]
     assert routed.error == (
         "failed to set weight via plugin: No routes configured. At least one of 'httpRoutes', 'grpcRoutes', "
         "'tcpRoutes', 'tlsRoutes', 'httpRoute', 'grpcRoute', 'tcpRoute' or 'tlsRoute' must be set"
@@ -298,6 +298,13 @@ def test_a_users_own_way_to_the_canary_is_neither_weighted_nor_removed(kind: Obj
     assert web.rules(kind=kind)[1] == own
     web.route(0)
     assert web.rules(kind=kind) == [split(), own]
+
+
+def test_a_rule_without_backends_stays_as_it_is() -> None:
+    redirect = {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}
+    web = Web({ref("web"): route_of(redirect, split())}, recorded=[extra()])
+    web.route(30)
+    assert web.rules() == [redirect, split(30)]
 
 
 def test_weights_add_up_to_the_maximum_that_the_rollout_sets() -> None:

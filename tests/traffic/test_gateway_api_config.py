@@ -36,7 +36,7 @@ def test_a_configuration_that_does_not_fit_is_an_error_that_names_the_field(conf
     routed = web.ask(30)
     assert routed.error == f"failed to set weight via plugin: {FIELD}{complaint}"
     assert (routed.groups, routed.verified) == ((), None)
-    assert [wait.field for wait in routed.waits] == [FIELD]
+    assert [(wait.field, wait.remedy) for wait in routed.waits] == [(FIELD, "correct the configuration of the router")]
     assert web.router.wanted().refs == ()
     assert web.router.wanted().selections == ()
 
@@ -44,3 +44,14 @@ def test_a_configuration_that_does_not_fit_is_an_error_that_names_the_field(conf
 def test_fields_that_are_unknown_or_no_longer_needed_are_accepted() -> None:
     web = Web({ref("web"): route_of()}, {"httpRoute": "web", "configMap": "argo-gatewayapi-configmap", "future": [1]})
     assert len(web.route(30)) == 1
+
+
+@pytest.mark.parametrize("kind", ["httpRoute", "grpcRoute", "tcpRoute", "tlsRoute"])
+def test_each_kind_is_checked_alike(kind: str) -> None:
+    selector = {"matchExpressions": [{"key": "a", "operator": "In"}]}
+    for config, complaint in (
+        ({f"{kind}s": [{"name": "a"}, {}]}, f"{kind}s[1].name: a route needs a name"),
+        ({f"{kind}Selector": selector}, f"{kind}Selector: values: Invalid value: []: for 'in', 'notin' operators"),
+    ):
+        error = Web({}, config).ask(30).error
+        assert error.startswith(f"failed to set weight via plugin: {FIELD}.{complaint}")

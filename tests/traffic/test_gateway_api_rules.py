@@ -133,8 +133,8 @@ def test_a_header_is_compared_as_the_step_says(value: StringMatch, expected: tup
     step = header_route("hdr", X_Canary=value)
     web = Web({ref("web"): route_of()}, header_steps=[step])
     web.route(0, routes=[step])
-    (header,) = web.rules()[1]["matches"][0]["headers"]
-    assert (header["type"], header["value"]) == expected
+    type_, text = expected
+    assert web.rules()[1]["matches"][0]["headers"] == [{"type": type_, "name": "X-Canary", "value": text}]
 
 
 @pytest.mark.parametrize("value", [StringMatch(), None])
@@ -142,6 +142,7 @@ def test_a_header_without_a_value_is_an_error_without_a_write(value: StringMatch
     step = msgspec.structs.replace(HDR, match=(msgspec.structs.replace(HDR.match[0], header_value=value),))
     routed = Web({ref("web"): route_of()}, header_steps=[step]).ask(30, routes=[step])
     assert (routed.error, routed.groups) == ("failed to set header route via plugin: invalid header match type", ())
+    assert [wait.remedy for wait in routed.waits] == ["give headerValue one of exact, prefix and regex"]
 
 
 def test_several_headers_of_a_step_must_all_be_there() -> None:
@@ -295,7 +296,9 @@ def test_a_rule_that_only_looks_like_one_of_an_older_release_stays(change: Rule)
 
 def test_what_an_api_server_adds_to_a_rule_is_no_reason_to_write_it_again() -> None:
     rules = [
-        split(matches=[{"headers": [exact_header("X-Tenant", "a")], "queryParams": [{"name": "q", "value": "1"}]}]),
+        split(
+            matches=[{"headers": [{"name": "X-Tenant", "value": "a"}], "queryParams": [{"name": "q", "value": "1"}]}]
+        ),
         split(),
     ]
     web = Web({ref("web"): route_of(*rules)}, header_steps=[HDR])
@@ -304,10 +307,18 @@ def test_what_an_api_server_adds_to_a_rule_is_no_reason_to_write_it_again() -> N
         rule["backendRefs"][0]["weight"] = 1
         for match in rule["matches"]:
             match["path"] = {"type": "PathPrefix", "value": "/"}
-            for query in match.get("queryParams", ()):
-                query["type"] = "Exact"
+            for each in (*match["headers"], *match.get("queryParams", ())):
+                each["type"] = "Exact"
         if not rule["filters"]:
             del rule["filters"]
+    assert web.route(0, routes=[HDR]) == []
+
+
+def test_a_method_without_a_type_is_compared_exactly() -> None:
+    bare = split(matches=[{"method": {"service": "shop.Cart"}}])
+    web = Web({ref("web", GRPC_ROUTES): route_of(bare)}, {"grpcRoute": "web"}, header_steps=[HDR])
+    web.route(0, routes=[HDR])
+    web.rules(kind=GRPC_ROUTES)[1]["matches"][0]["method"]["type"] = "Exact"
     assert web.route(0, routes=[HDR]) == []
 
 

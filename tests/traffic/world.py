@@ -5,6 +5,7 @@ would conflict or write nonsense fails here, too.
 """
 
 import copy
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ class Cluster:
     def put(self, ref: ObjectRef, obj: JsonObject) -> None:
         """Store an object, with the metadata that every object has."""
         self._revision += 1
-        written = copy.deepcopy(obj)
+        written = json.loads(json.dumps(obj))  # what is the same object twice becomes two
         metadata = written.setdefault("metadata", {})
         assert isinstance(metadata, dict)
         metadata |= {"name": ref.name, "namespace": ref.namespace, "resourceVersion": str(self._revision)}

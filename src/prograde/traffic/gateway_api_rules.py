@@ -11,9 +11,9 @@ Rules and backends that are not about the two versions belong to somebody else a
 changes a rule in place.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Final, NamedTuple
 
 from prograde.api.jsonvalues import json_equal
@@ -180,15 +180,12 @@ def with_destinations(
     """
     chosen = _rule_for_destinations(rules, services, managed) if destinations else None
     elsewhere = gone | {each.name for each in destinations}
-    result = []
-    for index, rule in enumerate(rules):
-        if managed.owns(rule):
-            result.append(rule)
-        elif index == chosen:
-            result.append(_with_more_backends(_without_backends(rule, gone), services, weights, destinations))
-        else:
-            result.append(_without_backends(rule, elsewhere))
-    return result
+    return [
+        _with_more_backends(_without_backends(rule, gone), services, weights, destinations)
+        if index == chosen
+        else _without_backends(rule, elsewhere)
+        for index, rule in enumerate(rules)
+    ]
 
 
 def _with_more_backends(
@@ -206,7 +203,7 @@ def _rule_for_destinations(rules: Sequence[JsonObject], services: RoutedServices
     counted = [index for index, rule in enumerate(rules) if not _is_left_alone(rule, managed)]
     splits = (index for index in counted if _is_split(rules[index], services))
     others = (index for index in counted if set(services) & set(_services_of(rules[index])))
-    return next(chain(splits, others))
+    return next(itertools.chain(splits, others))
 
 
 def _without_backends(rule: JsonObject, services: frozenset[str]) -> JsonObject:
@@ -250,13 +247,9 @@ def with_header_rules(
 
 def _rule_names(route: str, count: int, managed: Managed) -> list[str]:
     """Return the name of the route, then the name with numbers, but for those that are the names of other routes."""
-    found = [route]
-    number = 0
-    while len(found) < count:
-        number += 1
-        if f"{route}-{number}" not in managed.names:
-            found.append(f"{route}-{number}")
-    return found[:count]
+    numbered = (f"{route}-{number}" for number in itertools.count(1))
+    free = (name for name in numbered if name not in managed.names)
+    return list(itertools.islice(itertools.chain([route], free), count))
 
 
 def _header(match: HeaderRoutingMatch) -> JsonObject:

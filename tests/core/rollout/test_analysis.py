@@ -599,6 +599,16 @@ def test_templates_are_collected_through_each_other_and_across_the_cluster():
     assert spec.ttl_strategy is None
 
 
+def test_a_run_of_templates_without_metrics_still_has_the_field_that_the_cluster_asks_for():
+    empty = replace(analysis_template("empty"), spec=AnalysisTemplateSpec())
+    world = deployed(analysis_step("empty"), pause(), templates=[empty])
+    world.set_image("v2")
+    world.step()
+    world.step()
+    (create,) = [each for each in world.plan().actions if isinstance(each, CreateAnalysisRun)]
+    assert create.manifest["spec"] == {"metrics": []}
+
+
 def argument(name: str, value: str = "", *, pod_hash: str | None = None, path: str | None = None) -> AnalysisArgument:
     source = AnalysisArgumentValueFrom(
         pod_template_hash_value=pod_hash, field_ref=FieldRef(field_path=path) if path else None

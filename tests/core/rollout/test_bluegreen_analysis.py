@@ -230,6 +230,10 @@ def test_an_abort_stops_the_analysis_and_keeps_its_entry():
     world.settle()
     assert is_stopped(find_run(world, PRE))
     assert entry(world, "pre") == (PRE, "")
+    set_phase(world, PRE, "Successful")
+    world.settle()
+    assert entry(world, "pre") == (PRE, "Successful")
+    assert len(messages(world, "AnalysisRunSuccessful")) == 1
 
 
 @pytest.mark.parametrize("phase", ["Successful", "Failed", "Inconclusive"])

@@ -203,7 +203,7 @@ def test_a_plugin_that_cannot_be_called_is_reported_and_tried_again_while_the_pa
     (event,) = [each for each in plan.events if each.reason == "ReconciliationError"]
     assert (event.type, event.message) == ("Warning", f"Reconciliation failed with error: {trouble}")
     (wait,) = [each for each in plan.waits if each.reason is WaitReason.STEP_PLUGIN]
-    assert trouble in wait.message
+    assert wait.message == f"plugin acme/approve of step 1/2 cannot be called: {trouble}"
     assert (world.index, entries(world)) == (0, [])
 
 
@@ -416,6 +416,28 @@ def test_a_skipped_plugin_is_terminated_at_the_end_of_the_update():
     world.resume()
     world.run_to_phase("Healthy")
     assert called(world) == [(0, "Run"), (0, "Terminate")]
+
+
+@pytest.mark.parametrize("operation", ["Terminate", "Abort"])
+def test_a_plugin_that_was_told_to_end_is_not_run_any_more_and_its_step_is_over(operation):
+    world = updating()
+    ended = replace(entry(world), operation=operation, phase="Successful")
+    both = (entry(world), ended)
+    world.change_status(canary=replace(world.status.canary, step_plugin_statuses=both))
+    world.tick(60)
+    world.run()
+    assert (world.index, called(world)) == (1, [(0, "Run")])
+
+
+def test_of_several_plugins_that_run_only_the_last_one_is_terminated():
+    world = updating(plugin_step(), plugin_step("acme/load"), pause())
+    world.promote()
+    world.run()
+    world.promote()
+    world.run()
+    world.resume()
+    world.run_to_phase("Healthy")
+    assert called(world) == [(0, "Run"), (1, "Run"), (1, "Terminate")]
 
 
 def test_an_update_whose_plugins_are_done_terminates_none():

@@ -210,14 +210,11 @@ def is_post_promotion_skipped(context: RolloutContext) -> bool:
 
 
 def _is_moot(context: RolloutContext, draft: Draft) -> bool:
-    """Tell whether no analysis matters any more, or none is needed: nothing to prove, or nothing to compare with."""
-    return (
-        context.is_fully_promoted
-        or draft.is_aborted
-        or context.status.promote_full
-        or context.is_fast_rollback
-        or context.stable is None
-    )
+    """Tell whether no analysis matters any more, or none is needed: nothing to prove, or nothing to compare with.
+
+    A promoted Rollout is "back on stable", too, and so on the fast track.
+    """
+    return draft.is_aborted or context.status.promote_full or context.is_fast_rollback or context.stable is None
 
 
 def _keep(draft: Draft, kind: str, run: AnalysisRun | None) -> None:

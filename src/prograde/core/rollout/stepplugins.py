@@ -82,9 +82,7 @@ def is_step_complete(context: RolloutContext, draft: Draft) -> bool:
     entry = _find(draft.plugin_statuses, index, RUN)
     if entry is None:
         return False
-    if entry.phase == RUNNING:
-        return any(_find(draft.plugin_statuses, index, each) is not None for each in (TERMINATE, ABORT))
-    return entry.disabled or entry.phase == SUCCESSFUL
+    return entry.disabled or entry.phase == SUCCESSFUL or _is_told_to_end(draft.plugin_statuses, entry)
 
 
 # ---- Run --------------------------------------------------------------------------------------------------------
@@ -94,7 +92,7 @@ def _run(context: RolloutContext, draft: Draft, step: PluginStep) -> None:
     index = context.step_index
     assert index is not None
     before = _find(draft.plugin_statuses, index, RUN)
-    if before is not None and before.phase in (SUCCESSFUL, FAILED):
+    if before is not None and (before.phase in (SUCCESSFUL, FAILED) or _is_told_to_end(draft.plugin_statuses, before)):
         return
     if before is None or before.disabled:
         before = StepPluginStatus(index=index, name=step.name, operation=RUN, phase=RUNNING, started_at=context.stamp)
@@ -163,12 +161,8 @@ def _to_abort(context: RolloutContext, entries: Entries) -> Iterator[StepPluginS
 
 def _to_terminate(entries: Entries) -> StepPluginStatus | None:
     """Return the run that the end of the update finds running; None when there is none, or it has been told."""
-    for entry in reversed(entries):
-        if entry.operation == TERMINATE and entry.phase == SUCCESSFUL:
-            return None
-        if entry.operation == RUN and entry.phase == RUNNING:
-            return entry if _find(entries, entry.index, TERMINATE) is None else None
-    return None
+    running = next((each for each in reversed(entries) if each.operation == RUN and each.phase == RUNNING), None)
+    return None if running is None or _is_told_to_end(entries, running) else running
 
 
 def _finish(context: RolloutContext, draft: Draft, run: StepPluginStatus, operation: Operation) -> None:
@@ -271,6 +265,10 @@ def _step_of(context: RolloutContext, entry: StepPluginStatus) -> PluginStep | N
 
 def _find(entries: Iterable[StepPluginStatus], index: int, operation: str) -> StepPluginStatus | None:
     return next((each for each in entries if each.index == index and each.operation == operation), None)
+
+
+def _is_told_to_end(entries: Entries, run: StepPluginStatus) -> bool:
+    return any(_find(entries, run.index, each) is not None for each in (TERMINATE, ABORT))
 
 
 def _put(draft: Draft, entry: StepPluginStatus) -> None:

@@ -177,6 +177,8 @@ def diagnose(
         *([] if is_done else [_with_untaken_run(each, snapshot, now) for each in reasons]),
         *_what_plans_lack(rollout, plan),
     ]
+    if not waits and phase != names.PHASE_HEALTHY:
+        waits.append(_about_to_write(rollout, plan))
     is_running = bool(around.controller.holder) and not around.controller.is_stale(now)
     return Diagnosis(
         name=rollout.metadata.name,
@@ -254,8 +256,8 @@ def _idle_controller(
         return None
     sign, name = around.controller, rollout.metadata.name
     count = sum(1 for _ in plan.actions) + (plan.status is not None)
-    due = "a write is due" if count == 1 else f"{count} writes are due"
-    message = f"the controller has not acted for {human_duration(now - since)}: {due}, and {sign.text(now)}"
+    message = f"the controller has not acted for {human_duration(now - since)}: {_counted(count)} due"
+    message += f", and {sign.text(now)}"
     is_running = bool(sign.holder) and not sign.is_stale(now)
     if is_running:
         remedy = "see the controller's log; does it watch this namespace and instance ID, and may it write?"
@@ -357,6 +359,21 @@ def _blocker(rollout: Rollout, wait: Wait, around: Surroundings, *, is_failing: 
         until=wait.until,
         remedy=wait.remedy,
     )
+
+
+def _about_to_write(rollout: Rollout, plan: RolloutPlan) -> Blocker:
+    """Say what comes next when nothing is waited for and the status has not heard of it."""
+    count = sum(1 for _ in plan.actions) + (plan.status is not None)
+    return Blocker(
+        reason=WaitReason.OBSERVATION.value,
+        message=f"nothing is in the way; {_counted(count)} due",
+        object=f"Rollout {rollout.metadata.name}",
+        field="status",
+    )
+
+
+def _counted(count: int) -> str:
+    return "a write is" if count == 1 else f"{count} writes are"
 
 
 def _with_untaken_run(blocker: Blocker, snapshot: RolloutSnapshot, now: datetime) -> Blocker:

@@ -13,7 +13,7 @@ Every object is kept as bytes as well, because a diff needs the fields that the 
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -41,6 +41,7 @@ from prograde.controller.resources import (
 from prograde.core.objects import JsonObject, ObjectKind, ObjectRef, Objects
 from prograde.core.plan import Plan
 from prograde.core.rollout.planner import plan_rollout
+from prograde.core.rollout.services import referenced_services
 from prograde.core.rollout.snapshot import PluginAnswer, RolloutSnapshot
 from prograde.kube.client import Client, Listing
 from prograde.kube.errors import Forbidden, NotFound
@@ -74,7 +75,7 @@ class Relatives(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def changed_at(self) -> dict[str, datetime]:
         """When each object was last written to, by UID, as far as the server tells."""
         found = (msgspec.json.decode(item, type=_Dated).metadata for items in self.lists.values() for item in items)
-        return {each.uid: max(times) for each in found if (times := _times(each))}
+        return {each.uid: at for each in found if (at := _written_at(each)) is not None}
 
     @cached_property
     def _decoded(self) -> dict[Resource, list[Any]]:
@@ -277,8 +278,8 @@ class _ManagedFields(msgspec.Struct, frozen=True):
 
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     uid: str = ""
-    creation_timestamp: Time | None = None
     deletion_timestamp: Time | None = None
+    deletion_grace_period_seconds: int | None = None
     managed_fields: tuple[_ManagedFields, ...] = ()
 
 
@@ -287,20 +288,41 @@ class _Dated(msgspec.Struct, frozen=True):
 
 
 def last_change(scene: Scene, snapshot: RolloutSnapshot) -> datetime | None:
-    """Return when the Rollout or one of its relatives was last written to; None if the server does not tell."""
-    relations: tuple[Iterable[Object], ...] = (
+    """Return when anything was last written to that decisions about the Rollout depend on.
+
+    None if that is not known, because a server does not tell who wrote what of some object.
+    """
+    rollout = snapshot.rollout
+    named = [snapshot.services[name] for name in referenced_services(rollout) if name in snapshot.services]
+    relations: list[Iterable[Object]] = [
         snapshot.replica_sets,
-        snapshot.services.values(),
-        snapshot.pods or (),
+        named,
         snapshot.analysis_runs,
         snapshot.experiments,
-    )
+        snapshot.analysis_templates.values(),
+        snapshot.cluster_analysis_templates.values(),
+    ]
+    if rollout.spec.restart_at is not None or rollout.spec.strategy.recreate is not None:
+        # Otherwise the counts of the ReplicaSets are all that matters of pods, and pods change without end.
+        relations.append(snapshot.pods or ())
     written = scene.relatives.changed_at
-    uids = [each.metadata.uid for relation in relations for each in relation]
-    times = [written[uid] for uid in uids if uid in written]
-    return max(_times(msgspec.json.decode(scene.rollout, type=_Dated).metadata) + times, default=None)
+    times = [written.get(each.metadata.uid) for relation in relations for each in relation]
+    times += [_written_at(msgspec.convert(each.get("metadata"), _Metadata)) for each in scene.objects.found.values()]
+    times += [_metadata_written_at(body) for body in (scene.rollout, scene.workload) if body is not None]
+    known = [each for each in times if each is not None]
+    return max(known) if len(known) == len(times) else None
 
 
-def _times(metadata: _Metadata) -> list[datetime]:
-    found = [metadata.creation_timestamp, metadata.deletion_timestamp, *(each.time for each in metadata.managed_fields)]
-    return [each for each in found if each is not None]
+def _metadata_written_at(body: bytes) -> datetime | None:
+    return _written_at(msgspec.json.decode(body, type=_Dated).metadata)
+
+
+def _written_at(metadata: _Metadata) -> datetime | None:
+    """Return when an object was last written to; None if the server does not keep book."""
+    times = [each.time for each in metadata.managed_fields if each.time is not None]
+    if not times:
+        return None
+    if metadata.deletion_timestamp is not None:
+        # It says when the time of grace ends.
+        times.append(metadata.deletion_timestamp - timedelta(seconds=metadata.deletion_grace_period_seconds or 0))
+    return max(times)

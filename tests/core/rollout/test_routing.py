@@ -293,7 +293,10 @@ def test_an_abort_hands_over_what_stable_can_take(available: int, recorded: int,
     found = Pass(facts(routed(*STEPS), stable=(10, available), new=(5, 5), abort=True, recorded=weights(recorded)))
     assert (found.weight if found.is_routed else recorded) == expected
     assert found.recorded is not None
-    assert found.recorded.canary == weights(expected).canary if expected else found.recorded.canary.weight == 0
+    assert found.recorded.canary.weight == expected
+    waits = [each.message for each in found.plan.waits if each.reason is WaitReason.STABLE_CAPACITY]
+    text = f"ReplicaSet {NAME}-{V1} has {available} of 10 available pods"
+    assert waits == ([f"the canary keeps a weight of {expected} for now: stable {text}"] if expected else [])
 
 
 def test_an_abort_before_the_next_revision_has_pods_leaves_the_rest_with_the_one_that_serves() -> None:
@@ -356,6 +359,13 @@ def test_nothing_moves_while_stable_could_not_take_its_share(
         assert (wait.reason, wait.object) == (WaitReason.STABLE_CAPACITY, f"ReplicaSet {NAME}-{V1}")
         assert "has 3 of the 5" in wait.message or "has 4 of the 5" in wait.message
         assert wait.remedy
+
+
+@pytest.mark.parametrize(("available", "is_called"), [(0, False), (1, True)])
+def test_however_small_a_share_comes_back_stable_needs_a_pod_for_it(available: int, is_called: bool) -> None:
+    strategy = routed(weight(90), dynamic_stable_scale=True)
+    context = facts(strategy, replicas=1, stable=(1, available), new=(1, 1), recorded=weights(100))
+    assert Pass(context).is_routed is is_called
 
 
 def test_large_weights_overflow_nothing() -> None:

@@ -249,9 +249,11 @@ def _can_stable_take(context: RolloutContext, stable: ReplicaSet, weight: int) -
     with pods that are gone.
     """
     available = lasting_pods(stable)
-    if routed.is_enough(context, available, _pods_for_rest(context, weight)):
-        return True
     recorded, carrier = context.traffic_weights, _carrier(context)
+    gains = recorded is not None and weight < recorded.canary.weight and context.replicas > 0
+    # However small the share is that comes back: without a single pod it is lost.
+    if routed.is_enough(context, available, _pods_for_rest(context, weight)) and not (gains and available == 0):
+        return True
     if recorded is None or recorded.canary.weight == 0 or available == 0:
         return False
     return carrier is None or carrier is stable or lasting_pods(carrier) == 0
@@ -267,6 +269,18 @@ def _waiting_for_capacity(context: RolloutContext, stable: ReplicaSet, weight: i
         object=f"ReplicaSet {name}",
         field="status.availableReplicas",
         remedy=f"look at the pods: kubectl describe replicaset {name}",
+    )
+
+
+def _waiting_to_hand_over(context: RolloutContext, stable: ReplicaSet, weight: int) -> Wait:
+    name, available = stable.metadata.name, lasting_pods(stable)
+    return Wait(
+        reason=WaitReason.STABLE_CAPACITY,
+        message=f"the canary keeps a weight of {weight} for now: stable ReplicaSet {name} has {available} of"
+        f" {context.replicas} available pods",
+        object=f"ReplicaSet {name}",
+        field="status.availableReplicas",
+        remedy="goes on by itself as stable gets its pods back",
     )
 
 
@@ -418,6 +432,8 @@ def _after_routing(context: RolloutContext, draft: Draft, share: _Share, stable:
     """See to what follows at once from where the traffic is now."""
     canary = context.canary
     assert canary is not None
+    if share.is_going_back and share.weight > 0:
+        draft.wait(_waiting_to_hand_over(context, stable, share.weight))
     if share.is_going_back and share.weight == 0 and lasting_pods(stable) > 0:
         # Goes out before the weights do: whoever still gets to the canary Service is served well.
         service = draft.service(canary.canary_service)

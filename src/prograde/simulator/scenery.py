@@ -157,7 +157,7 @@ def _routes(config: Json, stable: str, canary: str) -> Iterator[Json]:
         definition = next(each for each in routing_definitions() if each["metadata"]["name"] == f"{plural}.{group}")
         version, kind = definition["spec"]["versions"][0]["name"], definition["spec"]["names"]["kind"]
         for name in names:
-            refs = [{"name": service, "port": 80} for service in (stable, canary)]
+            refs = [{"name": stable, "port": 80, "weight": 100}, {"name": canary, "port": 80, "weight": 0}]
             yield {
                 "apiVersion": f"{group}/{version}",
                 "kind": kind,

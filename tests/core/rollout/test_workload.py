@@ -37,6 +37,8 @@ from prograde.core.objects import DEPLOYMENTS, ObjectRef
 from prograde.core.plan import PatchRollout, ScaleWorkload, WaitReason
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.rollout.snapshot import RolloutSnapshot
+from prograde.core.rollout.status import phase_and_message
+from prograde.core.rollout.workload import resolve
 
 SELECTOR = LabelSelector(match_labels={"app": "cart"})
 DEPLOYMENT = WorkloadRef(api_version="apps/v1", kind="Deployment", name="web")
@@ -184,6 +186,20 @@ def test_the_generation_of_the_workload_is_kept_and_observed() -> None:
     assert made.rollout.metadata.annotations[GENERATION] == "2"
     assert made.status.workload_observed_generation == "2"
     assert made.plan().writes_nothing
+
+
+def test_a_changed_template_is_not_called_observed_because_a_changed_size_was_followed_first() -> None:
+    made = deployed()
+    made.change_spec(replicas=5)
+    change(made, template=template("v2"))
+    observed = []
+    for _ in range(4):
+        made.step()
+        phase = phase_and_message(resolve(made.snapshot()), is_template_resolved=True)[0]
+        observed.append((made.status.workload_observed_generation, phase))
+    assert list(dict.fromkeys(observed)) == [("1", "Progressing"), ("2", "Progressing")]
+    made.run_to_phase(names.PHASE_HEALTHY)
+    assert made.shape() == "0/5"
 
 
 def test_revision_and_generation_are_one_write() -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "phase_and_message",
     "reset_status",
     "settle_pause",
+    "standstill",
     "status_patch",
     "with_phase",
 ]
@@ -68,6 +69,18 @@ def base_status(context: RolloutContext) -> RolloutStatus:
         alb=old.alb,
         albs=old.albs,
         duration=old.duration,
+    )
+
+
+def standstill(context: RolloutContext) -> RolloutStatus:
+    """Return the status of a pass that could decide nothing: the persisted one with the sums over all ReplicaSets."""
+    return msgspec.structs.replace(
+        context.status,
+        replicas=count_actual(context.replica_sets),
+        updated_replicas=context.new.status.replicas if context.new is not None else 0,
+        ready_replicas=count_ready(context.replica_sets),
+        available_replicas=count_available(context.replica_sets),
+        hpa_replicas=count_actual(context.replica_sets),
     )
 
 
@@ -110,18 +123,18 @@ def finish(context: RolloutContext, draft: Draft, status: RolloutStatus, *, is_s
     """Return the complete new status, given one in which the strategy's decisions are made.
 
     Adds the events that go with what changes here. With `is_scaling`, the pass has followed a change of `spec.replicas`
-    and not looked at anything else, so that it must not use up a resume.
+    and not looked at anything else, or could do nothing at all, so that it must not use up a resume.
     """
     old = context.status
     workload_generation = context.rollout.metadata.annotations.get(names.WORKLOAD_GENERATION_ANNOTATION, "")
     generation = str(context.rollout.metadata.generation)
     if is_scaling and (context.is_template_changed or context.are_steps_changed):
         # The phase is still about the revision before. Called observed, it would tell clients that this one is healthy.
-        generation = old.observed_generation
+        generation, workload_generation = old.observed_generation, old.workload_observed_generation
     status = msgspec.structs.replace(
         status,
         observed_generation=generation,
-        workload_observed_generation=workload_generation if context.spec.workload_ref is not None else "",
+        workload_observed_generation=workload_generation,
         restarted_at=draft.restarted_at or status.restarted_at,
     )
     if is_scaling and runs.is_retry(context):

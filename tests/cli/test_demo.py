@@ -30,7 +30,9 @@ def test_the_demo_tells_its_story_in_plain_lines_and_ends_well() -> None:
     position = 0
     for act in acts:
         position = ran.stdout.index(act, position)
+    assert "blue 90%  yellow 10%" in ran.stdout
     assert "Available pods never fell below 5 of 5" in ran.stdout
+    assert "At no moment did a route lead to a version without available pods" in ran.stdout
     assert re.search(r"\d+ x patch rollouts/status", ran.stdout)
 
 

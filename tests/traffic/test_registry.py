@@ -4,10 +4,17 @@ import msgspec
 import pytest
 from tests.traffic.world import Cluster, rollout_with
 
-from prograde.api.rollout import NginxTrafficRouting, RolloutSpec, TrafficRouting
+from prograde.api.rollout import (
+    IstioTrafficRouting,
+    IstioVirtualService,
+    NginxTrafficRouting,
+    RolloutSpec,
+    TrafficRouting,
+)
 from prograde.traffic.registry import routers_of
 
 NGINX = NginxTrafficRouting(stable_ingress="web-ing")
+ISTIO = IstioTrafficRouting(virtual_service=IstioVirtualService(name="web"))
 GATEWAY_API = "argoproj-labs/gatewayAPI"
 
 
@@ -23,9 +30,9 @@ def raw(value: bytes = b'{"httpRoute":"web"}') -> msgspec.Raw:
         pytest.param({"nginx": NGINX}, ["Nginx"], id="NGINX"),
         pytest.param({"plugins": {GATEWAY_API: raw()}}, [GATEWAY_API], id="the Gateway API"),
         pytest.param(
-            {"plugins": {"z/z": raw(), GATEWAY_API: raw(), "a/a": raw()}, "nginx": NGINX},
-            ["Nginx", "a/a", GATEWAY_API, "z/z"],
-            id="plugins come last, by name",
+            {"plugins": {"z/z": raw(), GATEWAY_API: raw(), "a/a": raw()}, "nginx": NGINX, "istio": ISTIO},
+            ["Istio", "Nginx", "a/a", GATEWAY_API, "z/z"],
+            id="all of them: plugins come last, by name",
         ),
     ],
 )

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,12 +13,14 @@ from tests.cli.stuck import NAME, assert_like, canary, diagnosis, explained, rol
 from tests.kube.virtual_time import virtual_time
 
 from prograde.api.crd import custom_resource_definitions
-from prograde.cli.diagnosis import ControllerSign, Diagnosis, Surroundings, diagnose
+from prograde.api.rollout import RolloutStatus
+from prograde.cli.diagnosis import ControllerSign, Diagnosis, Surroundings, diagnose, pending_since
 from prograde.cli.explain import examine, explanation, first_line
 from prograde.cli.framework import CliError
-from prograde.cli.relatives import read_relatives, read_scene
+from prograde.cli.relatives import last_change, read_relatives, read_scene
 from prograde.controller.resources import ROLLOUTS
 from prograde.core.objects import Objects
+from prograde.core.plan import Plan
 from prograde.core.rollout.planner import plan_rollout
 from prograde.core.routing import Routed, RoutingIntent, Wanted
 from prograde.kube.client import Client
@@ -607,3 +611,80 @@ async def test_colours_are_around_the_reason_and_nowhere_else() -> None:
         coloured, plain = explanation(found, now, colour=True), explanation(found, now)
         assert coloured.startswith("\x1b[1m\x1b[31mRollout default/cart is Degraded: ")
         assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+
+
+@virtual_time
+async def test_a_server_that_does_not_tell_who_wrote_what_accuses_nobody() -> None:
+    async with world() as it:
+        await updating(it, after_seconds=30)
+        await it.stop_controller()
+        it.promote(NAME)
+        await asyncio.sleep(180)
+        client = Client(it.sandbox.transport("prograde"), qps=0)
+        body = (await client.get(ROLLOUTS, "default", NAME)).body
+        scene = await read_scene(client, body, await read_relatives(client, "default"))
+        assert last_change(scene, scene.snapshot()) is not None
+        bare = msgspec.json.decode(body)
+        del bare["metadata"]["managedFields"]
+        unsigned = msgspec.structs.replace(scene, rollout=msgspec.json.encode(bare))
+        assert last_change(unsigned, unsigned.snapshot()) is None
+
+
+@virtual_time
+async def test_pods_on_their_way_out_are_no_news_from_the_future() -> None:
+    async with world() as it:
+        await SITUATIONS["old_pods_have_to_go_first"](it)
+        client = Client(it.sandbox.transport("prograde"), qps=0)
+        body = (await client.get(ROLLOUTS, "default", NAME)).body
+        scene = await read_scene(client, body, await read_relatives(client, "default"))
+        changed = last_change(scene, scene.snapshot())
+        assert changed is not None
+        assert changed <= wall_clock()
+
+
+def plan_writing(at: Callable[[datetime], bool], requeue: Callable[[datetime], datetime | None]) -> Any:
+    """Return a planner that has something to write at some moments, and looks again at others."""
+
+    def plan_at(now: datetime) -> Plan[RolloutStatus]:
+        return Plan(status=RolloutStatus() if at(now) else None, requeue_at=requeue(now))
+
+    return plan_at
+
+
+T0 = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
+
+
+def minutes(count: float) -> datetime:
+    return T0 + timedelta(minutes=count)
+
+
+@pytest.mark.parametrize(
+    ("is_due", "requeue", "changed", "expected"),
+    [
+        pytest.param(lambda _: False, lambda _: None, T0, None, id="nothing is due"),
+        pytest.param(lambda _: True, lambda _: None, T0, T0, id="due since the last write"),
+        pytest.param(lambda _: True, lambda _: None, None, minutes(10), id="unknown: as if since now"),
+        pytest.param(lambda at: at >= minutes(4), lambda _: minutes(4), T0, minutes(4), id="due by the clock"),
+        pytest.param(
+            lambda at: at >= minutes(6), lambda at: at + timedelta(minutes=2), T0, minutes(6), id="after three looks"
+        ),
+        pytest.param(lambda at: at >= minutes(4), lambda _: None, T0, minutes(10), id="nobody would have looked"),
+        pytest.param(lambda at: at >= minutes(4), lambda at: at, T0, minutes(10), id="a look that does not move on"),
+        pytest.param(lambda at: at >= minutes(9), lambda _: minutes(30), T0, minutes(10), id="the look is to come"),
+        pytest.param(lambda _: True, lambda _: None, minutes(20), minutes(10), id="clocks that differ"),
+        pytest.param(
+            lambda at: at >= minutes(9),
+            lambda at: at + timedelta(seconds=1),
+            T0,
+            minutes(10),
+            id="more looks than anybody counts",
+        ),
+    ],
+)
+def test_since_when_something_is_due(
+    is_due: Callable[[datetime], bool],
+    requeue: Callable[[datetime], datetime | None],
+    changed: datetime | None,
+    expected: datetime | None,
+) -> None:
+    assert pending_since(plan_writing(is_due, requeue), changed, minutes(10)) == expected

@@ -295,8 +295,13 @@ def test_an_abort_hands_over_what_stable_can_take(available: int, recorded: int,
     assert found.recorded is not None
     assert found.recorded.canary.weight == expected
     waits = [each.message for each in found.plan.waits if each.reason is WaitReason.STABLE_CAPACITY]
-    text = f"ReplicaSet {NAME}-{V1} has {available} of 10 available pods"
-    assert waits == ([f"the canary keeps a weight of {expected} for now: stable {text}"] if expected else [])
+    told = {
+        10: f"the canary keeps a weight of 10 for now: stable ReplicaSet {NAME}-{V1} has 9 of 10 available pods",
+        40: f"the canary keeps a weight of 40 for now: stable ReplicaSet {NAME}-{V1} has 6 of 10 available pods",
+        20: f"the traffic stays as it is: stable ReplicaSet {NAME}-{V1} has 6 of the 8 available pods that a canary"
+        " weight of 20 asks of it",
+    }
+    assert waits == ([told[expected]] if expected else [])
 
 
 def test_an_abort_before_the_next_revision_has_pods_leaves_the_rest_with_the_one_that_serves() -> None:

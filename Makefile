@@ -5,8 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
+# What `make simulate` plays: so many histories, from this one on, in so many processes.
+SEEDS ?= 1000
+START ?= 0
+JOBS ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts generated unit cluster bench lock manifests clean
+.PHONY: help demo test check lint types contracts generated unit cluster simulate bench lock manifests clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +37,9 @@ unit: $(VENV)/.dev  ## the quick tests: no sockets beyond loopback helpers, no s
 
 cluster: $(VENV)/.dev  ## the tests against the embedded cluster over HTTP, with real kubectl
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m cluster
+
+simulate: $(VENV)/.dev  ## random histories of Rollouts, users and accidents: SEEDS=1000 START=0 JOBS=1
+	$(BIN)/python -m prograde.simulator --seeds $(SEEDS) --start $(START) --jobs $(JOBS) --keep-going
 
 check: lint types contracts generated  ## everything that guards quality beside the tests
 

@@ -264,10 +264,8 @@ def _find(scene: Scene, kind: str, name: str, ref: ObjectRef | None) -> Json | N
         return _decoded(scene.rollout)
     if ref is not None and ref in scene.objects.found:
         return scene.objects.found[ref]
-    if scene.workload is not None and scene.workload_resource is not None and scene.workload_resource.kind == kind:
-        workload = _decoded(scene.workload)
-        if workload["metadata"]["name"] == name:
-            return workload
+    if (workload := _workload(scene, kind, name)) is not None:
+        return workload
     for item in scene.relatives.lists.get(_LISTS[kind], ()) if kind in _LISTS else ():
         obj = _decoded(item)
         if obj["metadata"]["name"] == name:
@@ -275,15 +273,23 @@ def _find(scene: Scene, kind: str, name: str, ref: ObjectRef | None) -> Json | N
     return None
 
 
+def _workload(scene: Scene, kind: str, name: str) -> Json | None:
+    """Return the referenced workload if it is the object asked for."""
+    if scene.workload is None or scene.workload_resource is None or scene.workload_resource.kind != kind:
+        return None
+    workload = _decoded(scene.workload)
+    return workload if workload["metadata"]["name"] == name else None
+
+
 def _with(scene: Scene, write: Write, obj: Json | None) -> Scene:
     """Return the scene with another version of the object that a write is about; None removes it."""
     if write.kind == ROLLOUT:
         assert obj is not None, "no plan deletes its Rollout"
         return msgspec.structs.replace(scene, rollout=msgspec.json.encode(obj))
+    if _workload(scene, write.kind, write.name) is not None:
+        return msgspec.structs.replace(scene, workload=msgspec.json.encode(obj))
     if write.kind in _LISTS:
         return msgspec.structs.replace(scene, relatives=replaced(scene.relatives, _LISTS[write.kind], write.name, obj))
-    if write.ref is not None and write.ref not in scene.objects.found and scene.workload is not None:
-        return msgspec.structs.replace(scene, workload=msgspec.json.encode(obj))
     assert write.ref is not None
     found = {ref: each for ref, each in scene.objects.found.items() if ref != write.ref}
     if obj is not None:

@@ -322,3 +322,39 @@ async def test_a_write_that_is_refused_is_announced_and_holds_the_release_until_
         await it.until_phase(NAME, "Paused")
         assert names_of_rules(it) == [None, "testers"]
         assert traffic.lost == []
+
+
+@virtual_time
+async def test_two_services_that_take_turns_change_their_roles_with_every_release() -> None:
+    rollout, *others = with_steps({"setWeight": 20}, {"pause": {}})
+    canary = rollout["spec"]["strategy"]["canary"]
+    stable, other = canary.pop("stableService"), canary.pop("canaryService")
+    canary["pingPong"] = {"pingService": other, "pongService": stable}
+    async with started(rollout, *others) as (it, traffic):
+        # The first version came as the canary, behind ping, and so ping is stable after it.
+        assert weights(it) == [0, 100]
+        for image, at_pause, at_end in ((YELLOW, [20, 80], [100, 0]), (BLUE, [80, 20], [0, 100])):
+            it.set_image(NAME, image)
+            await it.until_phase(NAME, "Paused")
+            assert weights(it) == at_pause
+            it.promote(NAME)
+            await it.until_phase(NAME, "Healthy")
+            await it.until(lambda image=image: all(size == 0 for key, size in it.sizes().items() if key != image))
+            assert weights(it) == at_end
+        assert traffic.lost == []
+
+
+@virtual_time
+async def test_a_stable_side_that_follows_the_traffic_serves_every_request_there_and_back() -> None:
+    rollout, *others = with_steps({"setWeight": 40}, {"pause": {}}, {"setWeight": 80}, {"pause": {}})
+    rollout["spec"]["strategy"]["canary"]["dynamicStableScale"] = True
+    async with started(rollout, *others) as (it, traffic):
+        it.set_image(NAME, YELLOW)
+        await it.until_phase(NAME, "Paused")
+        await it.until(lambda: it.sizes() == {BLUE: 3, YELLOW: 2})
+        it.promote(NAME)
+        await it.until(lambda: weights(it) == [20, 80] and it.sizes() == {BLUE: 1, YELLOW: 4})
+        it.abort(NAME)
+        await it.until(lambda: weights(it) == [100, 0] and it.sizes()[BLUE] == 5)
+        await it.until(lambda: it.sizes()[YELLOW] == 0)
+        assert traffic.lost == []

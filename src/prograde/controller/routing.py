@@ -148,6 +148,9 @@ class RoutingObjects:
         self._namespace = namespace
         self._ingress_classes = ingress_classes
         self._followed: dict[Resource, OnDemand[RoutingObject]] = {}
+        self._wanted: dict[NamespacedName, tuple[Rollout, Wanted]] = {}
+        """What each Rollout wants, and the version of it that says so: asked for far more often than it changes."""
+        rollouts.subscribe(self._on_rollout)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +161,7 @@ class RoutingObjects:
             FirstListMissing: look again in a moment.
             ApiError, Unreachable: what cannot be followed cannot be read one by one, either.
         """
-        wanted = wanted_by(rollout, self._routers_of)
+        wanted = self._wanted_by(rollout)
         informers = {kind: self._follow(kind) for kind in _kinds_of(wanted)}
         for informer in informers.values():
             if not informer.has_synced and informer.refusal is None:
@@ -256,6 +259,18 @@ class RoutingObjects:
 
         return decode
 
+    def _wanted_by(self, rollout: Rollout) -> Wanted:
+        known = self._wanted.get(key_of(rollout))
+        if known is not None and known[0] is rollout:
+            return known[1]
+        wanted = wanted_by(rollout, self._routers_of)
+        self._wanted[key_of(rollout)] = (rollout, wanted)
+        return wanted
+
+    def _on_rollout(self, old: Rollout | None, new: Rollout | None) -> None:
+        if new is None and old is not None:
+            self._wanted.pop(key_of(old), None)
+
     def _on_first_list(self, kind: ObjectKind) -> None:
         for rollout in self._rollouts.find("object", _of_kind(kind)):
             self._wake(key_of(rollout), False)
@@ -291,7 +306,7 @@ class RoutingObjects:
     ) -> Iterable[NamespacedName]:
         """Return the Rollouts that select an object with any of these labels."""
         for rollout in self._rollouts.find("object", _of_namespace(kind, namespace)):
-            selections = wanted_by(rollout, self._routers_of).selections
+            selections = self._wanted_by(rollout).selections
             if any(
                 each.kind == kind and each.namespace == namespace and selector_matches(each.selector, some)
                 for each in selections

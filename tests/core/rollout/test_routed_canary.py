@@ -24,6 +24,7 @@ from prograde.api.rollout import CanaryStrategy, PingPong, ReplicaProgressThresh
 from prograde.api.scalars import format_time
 from prograde.core.plan import WaitReason
 from prograde.core.rollout.replicasets import scale_down_deadline_of, size_of
+from prograde.core.rollout.status import phase_and_message
 
 
 def trace(world: RoutedWorld) -> list[str]:
@@ -473,20 +474,47 @@ def test_a_delay_of_zero_lets_the_old_pods_go_at_once() -> None:
 # ---- Routers that cannot, or cannot tell --------------------------------------------------------------------------
 
 
-def test_while_a_router_fails_nothing_is_scaled_and_nothing_is_recorded() -> None:
+def test_while_a_router_fails_nothing_is_scaled_and_no_step_taken() -> None:
     world = updating(routed(weight(20), pause(), weight(50)))
     resume(world)
     world.tell_table(broken="TrafficTable table: closed")
-    before = (world.shape(), world.status)
+    before = (world.shape(), world.status.current_step_index, world.status.canary.weights)
     for _ in range(3):
         plan = world.step()
         assert plan.error == "TrafficTable table: closed"
-        assert plan.status is None
         assert plan.waits[0].reason is WaitReason.TRAFFIC_NOT_ROUTED
-    assert (world.shape(), world.status) == before
+    assert plan.status is None
+    assert (world.shape(), world.status.current_step_index, world.status.canary.weights) == before
     world.tell_table(broken=None)
     world.run()
     assert (world.shape(), world.live) == ("10/10", "v2=0 v2=100")
+
+
+def test_an_abort_is_acknowledged_although_a_router_fails() -> None:
+    world = updating(routed(weight(20), pause(), weight(50)))
+    world.tell_table(broken="TrafficTable table: closed")
+    world.change_status(abort=True)
+    world.step()
+    message = "RolloutAborted: Rollout aborted update to revision 2"
+    assert phase_and_message(world.rollout) == ("Degraded", message)
+    assert world.status.aborted_at is not None
+    assert world.plan().status is None
+    world.tell_table(broken=None)
+    world.run()
+    assert (phase_and_message(world.rollout), world.live) == (("Degraded", message), "v2=0 v1=100")
+
+
+def test_the_progress_deadline_passes_although_a_router_fails() -> None:
+    world = released(routed(weight(20), weight(50)), progress_deadline_seconds=60)
+    world.set_image("v2")
+    world.broken_images.add("v2")
+    world.run()
+    world.tell_table(broken="TrafficTable table: closed")
+    world.tick(120)
+    assert world.step().error == "TrafficTable table: closed"
+    phase, message = phase_and_message(world.rollout)
+    assert (phase, message.partition(":")[0]) == ("Degraded", "ProgressDeadlineExceeded")
+    assert world.plan().status is None
 
 
 def test_a_router_that_fails_while_all_is_well_is_shown_all_the_same() -> None:
@@ -681,6 +709,17 @@ def test_a_pair_of_services_takes_turns_and_its_selectors_never_move_at_a_promot
     world.set_image("v3")
     world.run_to_phase("Paused")
     assert pair(world) == ("pong", "v3", "v2")
+
+
+def test_the_canary_of_a_pair_selects_pods_that_are_yet_to_come_when_the_router_has_spoken() -> None:
+    """Whoever has given it traffic by hand must not find nobody there."""
+    world = released(PAIR, replicas=2)
+    world.drift(weight=100)
+    world.set_image("v2")
+    assert trace(world)[:2] == [
+        "2/1 v2=0 v1=100: hash v2 v1, weight 0, pong selects v2, v2 to 1",
+        "2/1 v2=50 v1=50: weight 50",
+    ]
 
 
 def test_an_aborted_pair_stays_as_it_is() -> None:

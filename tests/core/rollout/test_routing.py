@@ -52,7 +52,7 @@ from prograde.core.plan import PatchObject, PatchReplicaSet, PatchService, WaitR
 from prograde.core.rollout.context import PlannerSettings, RolloutContext
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.routing import route
-from prograde.core.rollout.services import switch_canary_services
+from prograde.core.rollout.services import register_pods_to_come, switch_canary_services
 
 STEPS = (weight(10), pause(), weight(50))
 REVISION_2 = {names.REVISION_ANNOTATION: "2"}
@@ -749,6 +749,7 @@ def test_a_canary_service_moves_to_the_next_revision_once_that_can_serve_what_it
     context = replace(context, routers=(TableRouter(),))
     draft = Draft(context)
     switch_canary_services(context, draft)
+    register_pods_to_come(context, draft)
     patches = [each for each in draft.to_plan(None).actions if isinstance(each, PatchService)]
     found = {each.name: each.selector[names.POD_TEMPLATE_HASH_LABEL] for each in patches}
     if is_pair:

@@ -48,6 +48,7 @@ def decide(context: RolloutContext, draft: Draft) -> RolloutStatus | None:
     services.switch_canary_services(context, draft)
     if not routing.route(context, draft):
         return None
+    services.register_pods_to_come(context, draft)
     if not hooks.decide(context, draft):
         return None
     is_moving = not draft.added_pauses and _scale(context, draft)

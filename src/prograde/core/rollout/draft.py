@@ -53,15 +53,17 @@ class Stage(IntEnum):
     """Selectors that are ready to move: away from pods that the next stage may remove, to pods that exist already."""
     TRAFFIC = 4
     """Weights and routes, after the selectors that they lead to. Goes out in groups of its own, see `Draft.route`."""
-    REPLICA_SETS = 5
-    ROLLOUT = 6
+    EMPTY_SERVICES = 5
+    """Selectors that may lead to pods that are yet to come, because no traffic leads to them any more."""
+    REPLICA_SETS = 6
+    ROLLOUT = 7
     """Revision and defaults on the Rollout itself: it says the number that its ReplicaSet has, never one that the
     ReplicaSet failed to get."""
-    ACTIVE_SERVICE = 7
+    ACTIVE_SERVICE = 8
     """Blue-green's switch. Nothing is scaled down on the strength of it before a later plan has seen it done."""
-    PODS = 8
+    PODS = 9
     """Evictions, and metadata of pods after that of their ReplicaSet: new pods must not miss a change."""
-    CLEAN_UP = 9
+    CLEAN_UP = 10
     """Objects that nobody needs any more."""
 
 
@@ -340,7 +342,7 @@ class Draft:
         after = [tuple(stages[stage]) for stage in sorted(stages) if stage > Stage.TRAFFIC]
         return Plan(
             groups=(*before, *self._routing, *after),
-            status=None if self.error else status,
+            status=status,
             error=self.error,
             events=tuple(self.events),
             waits=tuple(self.waits),

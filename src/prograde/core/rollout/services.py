@@ -15,24 +15,25 @@ from prograde.api.rollout import Rollout
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.plan import PatchService, Wait, WaitReason
 from prograde.core.rollout.context import RolloutContext
-from prograde.core.rollout.draft import Draft
-from prograde.core.rollout.replicasets import hash_of, is_fully_available
+from prograde.core.rollout.draft import Draft, Stage
+from prograde.core.rollout.replicasets import hash_of, is_fully_available, lasting_pods
 from prograde.core.rollout.routing import is_coming_back, may_take_over
 
-__all__ = ["ServiceDecision", "plan_service", "referenced_services", "switch_canary_services"]
+__all__ = [
+    "ServiceDecision",
+    "plan_service",
+    "referenced_services",
+    "register_pods_to_come",
+    "switch_canary_services",
+]
 
 
 def switch_canary_services(context: RolloutContext, draft: Draft) -> None:
     """Point the Services of the canary at the pods that they stand for."""
     canary, new = context.canary, context.new
     assert canary is not None
-    if canary.ping_pong is not None and not context.is_fully_promoted and new is not None:
-        # The canary of the pair has no traffic of its own, and its pods must be registered before it gets some.
-        is_stable_ping = context.status.canary.stable_ping_pong == names.PING
-        name = canary.ping_pong.pong_service if is_stable_ping else canary.ping_pong.ping_service
-        service = draft.service(name)
-        if service is not None and draft.selected_hash(name) != hash_of(new) and may_take_over(context, new):
-            draft.switch_service(service, hash_of(new))
+    if lasting_pods(new) > 0:
+        _switch_canary_of_pair(context, draft, Stage.SERVICES)
     _point(draft, canary.stable_service, context.stable)
     if draft.is_aborted and not context.is_fully_promoted:
         # With routers the Service goes back when the last weight does, see `routing`.
@@ -40,6 +41,27 @@ def switch_canary_services(context: RolloutContext, draft: Draft) -> None:
             _point(draft, canary.canary_service, context.stable)
     elif new is not None and may_take_over(context, new) and not is_coming_back(context):
         _point(draft, canary.canary_service, new)
+
+
+def register_pods_to_come(context: RolloutContext, draft: Draft) -> None:
+    """Let the canary of a ping-pong pair select a new revision from its very beginning, pods or not.
+
+    Its pods must be registered before they get any traffic. To be called when the routers have been asked: what traffic
+    a foreign hand may have given it is gone by then.
+    """
+    if lasting_pods(context.new) == 0:
+        _switch_canary_of_pair(context, draft, Stage.EMPTY_SERVICES)
+
+
+def _switch_canary_of_pair(context: RolloutContext, draft: Draft, stage: Stage) -> None:
+    new, pair = context.new, context.canary.ping_pong if context.canary is not None else None
+    if pair is None or new is None or context.is_fully_promoted or not may_take_over(context, new):
+        return
+    is_stable_ping = context.status.canary.stable_ping_pong == names.PING
+    name = pair.pong_service if is_stable_ping else pair.ping_service
+    service = draft.service(name)
+    if service is not None and draft.selected_hash(name) != hash_of(new):
+        draft.switch_service(service, hash_of(new), stage)
 
 
 def _point(draft: Draft, name: str, replica_set: ReplicaSet | None) -> None:

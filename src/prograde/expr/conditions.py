@@ -9,7 +9,7 @@ The last two are as Argo Rollouts has them: ``default(result.field, 0)`` is the 
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -19,7 +19,7 @@ from prograde.expr.kinds import ANY, BOOL, FLOAT, INT64, Kind, kind_of
 from prograde.expr.times import Instant
 from prograde.expr.values import Int64, Value, go_type, int_of_float, is_number, text_of
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "evaluate_time"]
 
 PROGRAMS_MAX: Final = 4096
 """Compiled expressions that are kept; a cluster has fewer conditions, and most are evaluated again and again."""
@@ -68,8 +68,14 @@ def _parsed_float(text: str) -> float:
     return number
 
 
-def _default(run_result: Value, other: Value) -> Value:
-    return other if run_result is None else run_result
+_FUNCTIONS: Final = {
+    "asInt": EnvironmentFunction((ANY,), INT64, _as_int),
+    "asFloat": EnvironmentFunction((ANY,), FLOAT, _as_float),
+    "isNaN": EnvironmentFunction((FLOAT,), BOOL, math.isnan),
+    "isInf": EnvironmentFunction((FLOAT,), BOOL, math.isinf),
+    "isNil": EnvironmentFunction((ANY,), BOOL, None),
+    "default": EnvironmentFunction((ANY, ANY), ANY, None),
+}
 
 
 def evaluate(source: str, result: Value, clock: Callable[[], datetime]) -> Value:
@@ -88,16 +94,23 @@ def evaluate(source: str, result: Value, clock: Callable[[], datetime]) -> Value
     return program({"result": result, **functions}, lambda: Instant.of(clock()))
 
 
+def evaluate_time(source: str, clock: Callable[[], datetime]) -> datetime:
+    """Return the point in time that an expression stands for, such as ``now() - duration("1h")``, to the microsecond.
+
+    Raises:
+        ExpressionError: the expression is wrong, or not about a time.
+    """
+    value = _time_program(source)({}, lambda: Instant.of(clock()))
+    if not isinstance(value, Instant):
+        raise RunError(f"expected time.Time, but got {go_type(value)}")
+    return value.local + timedelta(microseconds=value.nanosecond // 1000)
+
+
+@lru_cache(maxsize=PROGRAMS_MAX)
+def _time_program(source: str) -> Program:
+    return compile_expression(source, {}, {name: _FUNCTIONS[name] for name in ("isNaN", "isInf")})
+
+
 @lru_cache(maxsize=PROGRAMS_MAX)
 def _program(source: str, kind: Kind) -> Program:
     return compile_expression(source, {"result": kind}, _FUNCTIONS)
-
-
-_FUNCTIONS: Final = {
-    "asInt": EnvironmentFunction((ANY,), INT64, _as_int),
-    "asFloat": EnvironmentFunction((ANY,), FLOAT, _as_float),
-    "isNaN": EnvironmentFunction((FLOAT,), BOOL, math.isnan),
-    "isInf": EnvironmentFunction((FLOAT,), BOOL, math.isinf),
-    "isNil": EnvironmentFunction((ANY,), BOOL, None),
-    "default": EnvironmentFunction((ANY, ANY), ANY, None),
-}

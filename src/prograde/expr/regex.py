@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any, Final
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 __all__ = ["InvalidPattern", "compile_pattern"]
 

@@ -21,13 +21,11 @@ from prograde.api.scalars import whole_seconds
 from prograde.core.analysis.conditions import InvalidCondition, judge_value
 from prograde.expr.values import Value
 from prograde.kube.client import Client
+from prograde.providers.errors import ProviderError
 from prograde.providers.http import Http
+from prograde.providers.oauth2 import Tokens
 
 __all__ = ["AtOnce", "Provider", "ProviderContext", "ProviderError", "Reading", "errored", "judged"]
-
-
-class ProviderError(Exception):
-    """A measurement cannot be taken. The text names provider and cause, and is shown to users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +37,7 @@ class ProviderContext:
     """For Secrets and Jobs; throttled with everything else that the controller does."""
     http: Http
     now: Callable[[], datetime]
+    tokens: Tokens = field(default_factory=Tokens)
     environment: Mapping[str, str] = field(default_factory=dict)
     """The environment of the controller."""
     own_namespace: str = "argo-rollouts"
@@ -138,16 +137,14 @@ class AtOnce:
 def judged(metric: Metric, reading: Reading, started_at: datetime, now: Callable[[], datetime]) -> Measurement:
     """Return the completed measurement that a reading makes, by the conditions of its metric.
 
-    A condition that cannot be evaluated makes an error that keeps the value, so that its author sees what there was.
+    A condition that cannot be evaluated makes an error, and the value is not shown then.
     """
-    message = ""
     try:
         phase = judge_value(metric, reading.result, now)
     except InvalidCondition as err:
-        phase, message = names.RUN_ERROR, str(err)
+        return errored(str(err), started_at, now())
     return Measurement(
         phase=phase,
-        message=message,
         value=reading.text,
         metadata=dict(reading.metadata),
         started_at=started_at,

@@ -14,9 +14,11 @@ from tests.kube.virtual_time import virtual_time
 
 from prograde.api.crd import custom_resource_definitions
 from prograde.api.rollout import RolloutStatus
+from prograde.cli.connect import Session
 from prograde.cli.diagnosis import ControllerSign, Diagnosis, Surroundings, diagnose, pending_since
 from prograde.cli.explain import examine, explanation, first_line
 from prograde.cli.framework import CliError
+from prograde.cli.plan import plan_live
 from prograde.cli.relatives import last_change, read_relatives, read_scene
 from prograde.controller.resources import ROLLOUTS
 from prograde.core.objects import Objects
@@ -575,21 +577,30 @@ async def test_a_cluster_that_does_not_know_rollouts() -> None:
         await examine(client, "default", [NAME], wall_clock())
 
 
-async def test_a_rollout_that_cannot_be_read() -> None:
-    loose = [dict(each) for each in custom_resource_definitions()]
+def loose_definitions() -> list[dict[str, Any]]:
+    """Return definitions that let anything in."""
+    loose: list[dict[str, Any]] = [dict(each) for each in custom_resource_definitions()]
     for definition in loose:
         versions = msgspec.json.decode(msgspec.json.encode(definition["spec"]["versions"]))
         versions[0]["schema"]["openAPIV3Schema"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         definition["spec"] = {**definition["spec"], "versions": versions}
-    sandbox = Sandbox(crds=loose)
+    return loose
+
+
+async def test_a_rollout_that_cannot_be_read() -> None:
+    sandbox = Sandbox(crds=loose_definitions())
     sandbox.apply(rollout(replicas="many"))
     client = Client(sandbox.transport("prograde"), qps=0)
     (found,) = await examine(client, "default", [NAME], sandbox.clock())
-    assert first_line(found, sandbox.clock()).startswith(
+    line = first_line(found, sandbox.clock())
+    assert line.startswith(
         "Rollout default/cart is Degraded: it cannot be read, so the controller leaves it alone: spec.replicas: "
     )
     assert (found.waits[0].object, found.waits[0].field) == ("Rollout cart", "spec.replicas")
-    assert "give spec.replicas a value of the right type" in first_line(found, sandbox.clock())
+    assert "give spec.replicas a value of the right type" in line
+    assert found.waits[0].since == sandbox.clock(), "the field was written just now"
+    with pytest.raises(CliError, match=r"Rollout default/cart: spec\.replicas: .*; its controller leaves the Rollout"):
+        await plan_live(Session(client, "default"), NAME, sandbox.clock())
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

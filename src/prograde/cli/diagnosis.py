@@ -201,7 +201,7 @@ def unreadable(name: str, namespace: str, field: str, message: str, around: Surr
         message=f"it cannot be read, so the controller leaves it alone: {message}",
         object=f"Rollout {name}",
         field=field,
-        since=around.changed_at,
+        since=written_at(around.rollout, field.split(".")),
         remedy=f"give {field} a value of the right type",
     )
     return Diagnosis(

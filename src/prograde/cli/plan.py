@@ -222,8 +222,7 @@ async def plan_live(session: Session, name: str, now: datetime, *, passes: int =
         CliError: there is no such Rollout.
     """
     body = await _live(session.client, session.namespace, name)
-    scene = await read_scene(session.client, body, await read_relatives(session.client, session.namespace))
-    return _outcome(scene, now, passes)
+    return await _plan_with(session, body, [], [], [], session.namespace, now, passes)
 
 
 async def _live(client: Client, namespace: str, name: str) -> bytes:
@@ -282,8 +281,15 @@ async def _plan_with(
     now: datetime,
     passes: int,
 ) -> Outcome:
-    """Plan for a Rollout with the other manifests in force, as far as it looks at them."""
+    """Plan for a Rollout with the other manifests in force, as far as it looks at them.
+
+    Raises:
+        CliError: the Rollout cannot be read; its controller would leave it alone.
+    """
     client = session.client
+    _, problems = codec.decode_object(body, Rollout)
+    if problems:
+        raise CliError(f"{problems[0]}; its controller leaves the Rollout alone")
     scene = await read_scene(client, body, await read_relatives(client, namespace))
     resources = _resources(scene)
     unused = []

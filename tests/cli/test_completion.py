@@ -31,7 +31,8 @@ def shell(cluster: Cluster, program: str, *flags: str) -> list[str]:
 WORDS = [
     pytest.param("prograde get rollout idl", ["idle"], id="names"),
     pytest.param("prograde expl", ["explain"], id="commands"),
-    pytest.param("prograde plan st", ["steps"], id="the new command"),
+    pytest.param("prograde plan st", ["steps"], id="the first name"),
+    pytest.param("prograde explain idle s", ["steps"], id="the second name"),
 ]
 
 
@@ -75,3 +76,9 @@ def test_kubectl_completes_the_plugin(cluster: Cluster) -> None:
     assert out.splitlines() == ["idle", ":4"]
     commands = cluster.kubectl("__complete", "argo", "rollouts", "prom").splitlines()
     assert commands[0].split("\t") == ["promote", "Promote a rollout"]
+
+
+def test_no_name_is_offered_twice_and_none_where_one_is_enough(cluster: Cluster) -> None:
+    assert cluster.prograde("__complete", "explain", "idle", "").out == "steps\n:4\n"
+    assert cluster.prograde("__complete", "abort", "idle", "steps", "").out == ":4\n"
+    assert cluster.prograde("__complete", "plan", "idle", "").out == ":4\n"

@@ -32,6 +32,9 @@ _ROLLOUT_COMMANDS = {
 }  # fmt: skip
 """The commands whose first argument is the name of a Rollout."""
 
+_COMMANDS_OF_SEVERAL = {("abort",), ("explain",), ("pause",), ("retry", "rollout")}
+"""Those of them that take any number of names."""
+
 _SHELLS = ("bash", "zsh", "fish", "powershell")
 
 _BASH = """# bash completion for {name}
@@ -138,7 +141,7 @@ def candidates(
     ctx = click.Context(root, info_name=root.name)
     at: click.Command = root
     path: list[str] = []
-    positional = 0
+    given: list[str] = []
     skip_value = False
     for index, word in enumerate(before):
         if skip_value:
@@ -150,7 +153,7 @@ def candidates(
             at = child
             path.append(child.name or word)
         else:
-            positional += 1
+            given.append(word)
     if partial.startswith("-"):
         flags = sorted({max(p.opts, key=len): p for p in at.get_params(ctx) if isinstance(p, click.Option)}.items())
         return [
@@ -161,10 +164,11 @@ def candidates(
     if isinstance(at, KubectlGroup):
         rows = [(name, at.entries[name].short_help) for name in at.list_commands(ctx) if name.startswith(partial)]
         return rows, Directive.NO_FILE_COMPLETION
-    if tuple(path) == ("completion",) and positional == 0:
+    if tuple(path) == ("completion",) and not given:
         return [(shell, "") for shell in _SHELLS if shell.startswith(partial)], Directive.NO_FILE_COMPLETION
-    if tuple(path) in _ROLLOUT_COMMANDS and positional == 0:
-        return _rollout_names(partial, connection)
+    if tuple(path) in _COMMANDS_OF_SEVERAL or (tuple(path) in _ROLLOUT_COMMANDS and not given):
+        names, directive = _rollout_names(partial, connection)
+        return [each for each in names if each[0] not in given], directive
     return [], Directive.NO_FILE_COMPLETION
 
 

@@ -49,6 +49,7 @@ def root_group(program: str) -> KubectlGroup:
             "# Get a rollout\nprograde get rollout guestbook\n\n"
             "# Watch a rollout\nprograde get rollout guestbook -w\n\n"
             "# Why is it waiting?\nprograde explain guestbook\n\n"
+            "# What would this manifest do?\nprograde plan -f rollout.yaml\n\n"
             "# Pause, promote, abort or undo a rollout\nprograde pause guestbook\nprograde promote guestbook\n"
             "prograde abort guestbook\nprograde undo guestbook\n\n"
             "# A cluster on this machine, and the controller on it\nprograde sandbox\nprograde controller"

@@ -164,7 +164,9 @@ def test_a_kind_that_the_api_server_does_not_know_is_an_error_that_says_what_to_
     assert routed.error == (
         "failed to set weight via plugin: the API server does not know grpcroutes.gateway.networking.k8s.io"
     )
-    assert [wait.remedy for wait in routed.waits] == ["install the definitions (CRDs) of the Gateway API"]
+    (wait,) = routed.waits
+    assert wait.remedy == "install the definitions (CRDs) of the Gateway API"
+    assert wait.object == "CustomResourceDefinition grpcroutes.gateway.networking.k8s.io"
 
 
 def test_a_kind_that_nobody_asks_for_need_not_be_known() -> None:

@@ -754,3 +754,18 @@ def test_a_failure_that_passes_by_itself_is_no_refusal(fault: Fault) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     check()
+
+
+@virtual_time
+async def test_a_list_that_fails_in_the_same_way_again_and_again_is_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.server.faults.append(Fault(answer=refusal(404, "NotFound", "no such kind"), times=3, matches=is_list))
+    world.server.faults.append(Fault(answer=refusal(403, "Forbidden", "not for you"), times=3, matches=is_list))
+    async with world.running():
+        warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+        assert warnings == [
+            "cannot list, will try again: list widgets.example.com: no such kind",
+            "cannot list, will try again: list widgets.example.com: not for you",
+        ]

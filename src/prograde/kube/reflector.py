@@ -162,15 +162,21 @@ class Reflector(Generic[T]):
 
     async def run(self) -> None:
         """Work until cancelled."""
+        said = ""
         while True:
             try:
                 entries, version = await self._list()
             except KubeError as err:
                 if _is_refusal(err):
                     self._list_refusal = err
-                logger.warning("cannot list, will try again: %s", err)
+                # What stays as it is, such as a kind that is not installed, is said once.
+                logger.log(
+                    logging.DEBUG if str(err) == said else logging.WARNING, "cannot list, will try again: %s", err
+                )
+                said = str(err)
                 await self._backoff.wait(_retry_after(err))
                 continue
+            said = ""
             self._list_refusal = None
             self._replace(entries)
             self._version = version

@@ -242,6 +242,18 @@ def test_a_step_that_is_skipped_before_its_pods_have_come_sends_no_traffic_to_th
     assert world.live == "v2=60 v1=40"
 
 
+def test_the_fix_of_a_broken_stable_version_is_rolled_out() -> None:
+    world = released(routed(weight(50), pause()), replicas=4)
+    world.broken_images.add("v1")
+    world.settle_pods()
+    world.set_image("v2")
+    world.run_to_phase("Paused")
+    assert world.live == "v2=50 v1=50"
+    resume(world)
+    world.run_to_phase("Healthy")
+    assert world.live == "v2=0 v2=100"
+
+
 # ---- Full promotion -----------------------------------------------------------------------------------------------
 
 
@@ -655,16 +667,18 @@ def test_a_route_to_a_canary_that_is_not_to_have_pods_yet_comes_with_them() -> N
 
 
 def test_a_route_step_is_not_complete_in_a_pass_that_could_not_ask_the_router() -> None:
-    world = updating(routed(weight(50), pause(), header("beta"), pause(), routing=MANAGED), replicas=4)
+    steps = (weight(50), pause(), weight(25), header("beta"), pause())
+    world = updating(routed(*steps, routing=MANAGED), replicas=4)
     stable = world.of_image("v1")
     down = replace(stable, status=replace(stable.status, available_replicas=0, ready_replicas=0))
     world.replica_sets[stable.metadata.name] = down
-    resume(world)
+    world.change_status(pause_conditions=(), controller_pause=False, current_step_index=3)
     for _ in range(4):
-        world.step()
-    assert (routes(world), world.status.current_step_index) == ([], 2)
+        plan = world.step()
+    assert (routes(world), world.status.current_step_index, world.live) == ([], 3, "v2=50 v1=50")
+    assert any(each.reason is WaitReason.STABLE_CAPACITY for each in plan.waits)
     world.run_to_phase("Paused")
-    assert (routes(world), world.status.current_step_index) == (["beta"], 3)
+    assert (routes(world), world.status.current_step_index, world.live) == (["beta"], 4, "v2=25 v1=75")
 
 
 def test_an_abort_takes_the_routes_away_and_they_stay_away() -> None:

@@ -298,8 +298,7 @@ def test_an_abort_hands_over_what_stable_can_take(available: int, recorded: int,
     told = {
         10: f"the canary keeps a weight of 10 for now: stable ReplicaSet {NAME}-{V1} has 9 of 10 available pods",
         40: f"the canary keeps a weight of 40 for now: stable ReplicaSet {NAME}-{V1} has 6 of 10 available pods",
-        20: f"the traffic stays as it is: stable ReplicaSet {NAME}-{V1} has 6 of the 8 available pods that a canary"
-        " weight of 20 asks of it",
+        20: f"the canary keeps a weight of 20 for now: stable ReplicaSet {NAME}-{V1} has 6 of 10 available pods",
     }
     assert waits == ([told[expected]] if expected else [])
 
@@ -376,8 +375,39 @@ def test_however_small_a_share_comes_back_stable_needs_a_pod_for_it(available: i
 def test_large_weights_overflow_nothing() -> None:
     large = replace(TABLE, max_traffic_weight=100_000_000)
     strategy = routed(weight(50_000_000), routing=large)
-    assert Pass(facts(strategy, replicas=2, stable=(2, 1), new=(1, 1))).weight == 50_000_000
-    assert not Pass(facts(strategy, replicas=2, stable=(2, 0), new=(1, 1))).is_routed
+    more = weights(60_000_000, max_weight=100_000_000)
+    assert Pass(facts(strategy, replicas=2, stable=(2, 1), new=(1, 1), recorded=more)).weight == 50_000_000
+    assert not Pass(facts(strategy, replicas=2, stable=(2, 0), new=(1, 1), recorded=more)).is_routed
+
+
+@pytest.mark.parametrize(
+    ("recorded", "is_called"),
+    [
+        pytest.param(weights(5), True, id="the canary gets more"),
+        pytest.param(weights(10), True, id="nothing changes"),
+        pytest.param(weights(20), False, id="stable would get more"),
+        pytest.param(None, True, id="nothing is known"),
+    ],
+)
+def test_a_broken_stable_version_does_not_keep_its_fix_from_getting_traffic(
+    recorded: TrafficWeights | None, is_called: bool
+) -> None:
+    found = Pass(facts(routed(weight(10)), stable=(10, 3), new=(1, 1), recorded=recorded))
+    assert found.is_routed is is_called
+
+
+@pytest.mark.parametrize(
+    ("available", "threshold", "is_called"), [(4, 80, True), (3, 80, False), (4, None, False), (5, None, True)]
+)
+def test_a_share_comes_back_to_stable_when_enough_of_its_pods_are_there(
+    available: int, threshold: int | None, is_called: bool
+) -> None:
+    wanted = None if threshold is None else ReplicaProgressThreshold(type="Percent", value=threshold)
+    strategy = routed(weight(40), weight(0), replica_progress_threshold=wanted)
+    found = Pass(
+        facts(strategy, replicas=5, stable=(5, available), new=(2, 2), index=1, recorded=weights(40)),
+    )
+    assert found.is_routed is is_called
 
 
 def test_the_first_deployment_asks_no_router() -> None:

@@ -245,17 +245,20 @@ def _pods_for_rest(context: RolloutContext, weight: int) -> int:
 def _can_stable_take(context: RolloutContext, stable: ReplicaSet, weight: int) -> bool:
     """Tell whether the stable side can carry what the canary with `weight` leaves.
 
-    It gets it anyway where the traffic has nowhere else to be: if it is with the very same pods under another name, or
-    with pods that are gone.
+    A share that does not grow is no question of its pods; a broken stable version must not keep its fix from getting
+    traffic, as it does in Argo Rollouts. It gets a larger one anyway where the traffic has nowhere else to be: if it is
+    with the very same pods under another name, or with pods that are gone.
     """
-    available = lasting_pods(stable)
-    recorded, carrier = context.traffic_weights, _carrier(context)
-    gains = recorded is not None and weight < recorded.canary.weight and context.replicas > 0
-    # However small the share is that comes back: without a single pod it is lost.
-    if routed.is_enough(context, available, _pods_for_rest(context, weight)) and not (gains and available == 0):
+    available, recorded, carrier = lasting_pods(stable), context.traffic_weights, _carrier(context)
+    if recorded is None:
+        return weight > 0 or routed.is_enough(context, available, context.replicas)
+    if weight >= recorded.canary.weight:
         return True
-    if recorded is None or recorded.canary.weight == 0 or available == 0:
+    # However small the share is that comes back: without a single pod it is lost.
+    if available == 0 and context.replicas > 0:
         return False
+    if routed.is_enough(context, available, _pods_for_rest(context, weight)):
+        return True
     return carrier is None or carrier is stable or lasting_pods(carrier) == 0
 
 

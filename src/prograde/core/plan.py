@@ -8,8 +8,8 @@ A planner turns a snapshot into a plan and does nothing itself; `controller.appl
 * After the last group, `Plan.status` is written as a merge patch of what changed (`merge_patch`), and only then are
   `Plan.events` recorded, in order. Events that belong to one action are carried by the action and recorded when it
   has succeeded, in the order in which the plan lists the actions.
-* `Plan.error` says that something outside keeps the pass from going on (a router's object is missing): there is no
-  status then, and the pass counts as failed.
+* `Plan.error` says that something outside keeps the pass from going on (a router's object is missing): the status then
+  says no more than how things stand, and the pass counts as failed.
 * An action that changes an object on the strength of what was read carries the `resource_version` that it was decided
   on, so that a decision made on a stale view ends as a conflict and not as a silent overwrite. Patches hold only
   what changes: a typed view knows a part of an object and must never be written back whole.
@@ -434,7 +434,8 @@ class Plan(msgspec.Struct, Generic[StatusT], frozen=True, kw_only=True):
     """When to look again although nothing may have happened; None leaves it to events and the resync."""
     error: str = ""
     """Why this pass fails although everything above is right: set, the groups are carried out and the events recorded,
-    then the pass ends as failed and is tried again with back-off. There is no status then."""
+    then the pass ends as failed and is tried again with back-off. The status only says how things stand: an abort,
+    a progress deadline that has passed."""
     wants_pods: bool = False
     """The decision needs the pods, which the snapshot does not hold: list them and plan again. Nothing else is set."""
     wants_runs: tuple[RunRef, ...] = ()

@@ -112,7 +112,11 @@ def _pass(context: RolloutContext) -> RolloutPlan:
     if draft.plugin_calls:
         return Plan(wants_plugin_calls=tuple(draft.plugin_calls))
     status = context.status
-    if decided is not None:
+    if draft.error:
+        # Nothing goes on, but people have to learn that it does not: an abort and the progress deadline still count.
+        # The numbers of pods stay as they were, or a Rollout whose traffic is elsewhere would be called healthy.
+        status = finish(context, draft, context.status, is_scaling=True)
+    elif decided is not None:
         status = finish(context, draft, decided, is_scaling=is_scaling)
         status = settle_pause(_with_status(context, status))
         workload.replace_deployment(context, draft, status)

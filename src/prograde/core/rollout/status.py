@@ -32,7 +32,6 @@ __all__ = [
     "phase_and_message",
     "reset_status",
     "settle_pause",
-    "standstill",
     "status_patch",
     "with_phase",
 ]
@@ -69,18 +68,6 @@ def base_status(context: RolloutContext) -> RolloutStatus:
         alb=old.alb,
         albs=old.albs,
         duration=old.duration,
-    )
-
-
-def standstill(context: RolloutContext) -> RolloutStatus:
-    """Return the status of a pass that could decide nothing: the persisted one with the sums over all ReplicaSets."""
-    return msgspec.structs.replace(
-        context.status,
-        replicas=count_actual(context.replica_sets),
-        updated_replicas=context.new.status.replicas if context.new is not None else 0,
-        ready_replicas=count_ready(context.replica_sets),
-        available_replicas=count_available(context.replica_sets),
-        hpa_replicas=count_actual(context.replica_sets),
     )
 
 

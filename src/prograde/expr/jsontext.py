@@ -10,7 +10,7 @@ from prograde.expr.errors import RunError
 from prograde.expr.times import Instant, NamedNumber, format_time
 from prograde.expr.values import AnyMap, Duration, Value, float_text, go_type
 
-__all__ = ["from_json", "to_json"]
+__all__ = ["compact_json", "from_json", "to_json"]
 
 
 def to_json(value: Value) -> str:
@@ -20,6 +20,19 @@ def to_json(value: Value) -> str:
         RunError: JSON has nothing for it.
     """
     return "".join(_written(value, ""))
+
+
+def compact_json(value: Value) -> str:
+    """Write a value without white space, keys in order.
+
+    Raises:
+        RunError: JSON has nothing for it.
+    """
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_quoted(key)}:{compact_json(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(compact_json, value)) + "]"
+    return to_json(value)
 
 
 def _written(value: Value, indent: str) -> Iterator[str]:

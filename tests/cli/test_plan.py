@@ -16,7 +16,7 @@ from prograde.cli.connect import Session
 from prograde.cli.framework import CliError
 from prograde.cli.outcome import Outcome, text_of
 from prograde.cli.plan import plan_file, plan_live
-from prograde.controller.resources import ROLLOUTS
+from prograde.controller.resources import ROLLOUTS, SERVICES
 from prograde.kube.client import APPLY_PATCH, Client
 from prograde.kube.errors import ApiError
 from prograde.kube.transport import Request, Response, Transport
@@ -337,7 +337,7 @@ async def test_a_routing_object_in_the_file_counts_and_others_are_named() -> Non
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "unrelated"}}
         (outcome,) = await planned(it, rollout(routed(GATEWAY)), turned, secret)
         assert [each.object for each in outcome.applied] == ["Rollout cart", "HTTPRoute cart"]
-        assert outcome.notes == ("not looked at by this Rollout: Secret unrelated",)
+        assert outcome.notes[-1] == "not looked at by this Rollout: Secret unrelated"
         (write,) = outcome.passes[0].writes
         assert (write.verb, write.object) == ("patch", "HTTPRoute cart")
         weights = [(each.old, each.new) for each in write.changes if each.field.endswith(".weight")]
@@ -368,6 +368,25 @@ async def test_weights_and_scales_are_planned_in_the_order_in_which_they_go_out(
             ("spec.http[primary].route[0].weight", 60, 75),
             ("spec.http[primary].route[1].weight", 40, 25),
         ]
+
+
+@virtual_time
+async def test_a_manifest_that_can_only_be_applied_by_force_is_told_of() -> None:
+    strategy = {"blueGreen": {"activeService": "active"}}
+    async with world() as it:
+        client = Client(it.sandbox.transport("kubectl"), qps=0)
+        body = service("active", namespace="default")
+        await client.patch(SERVICES, "default", "active", body, content_type=APPLY_PATCH, field_manager="kubectl")
+        it.apply(rollout(strategy))
+        await it.until_phase(NAME, "Healthy")
+        (outcome,) = await planned(it, rollout(strategy), service("active"))
+        (note,) = outcome.notes
+        assert note.startswith("Service active: can only be applied by force, which is what is shown: ")
+        assert 'conflict with "rollouts-controller"' in note
+        gone = [each.field for each in outcome.applied[1].changes]
+        assert gone == ["spec.selector.rollouts-pod-template-hash"]
+        (write,) = (each for each in outcome.passes[0].writes if each.kind == "Service")
+        assert [each.field for each in write.changes] == gone, "and the next reconcile puts it back"
 
 
 # ---- Does it come as it was told? ---------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from prograde.api.jsonvalues import json_equal, merge_patch_between
 from prograde.api.meta import Time
 from prograde.api.scalars import format_time
 from prograde.kube.client import APPLY_PATCH, Client
-from prograde.kube.errors import Forbidden, NotFound
+from prograde.kube.errors import Conflict, Forbidden, NotFound
 from prograde.kube.patches import merge_patch
 from prograde.kube.resources import Resource
 
@@ -41,6 +41,8 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     result: Json
     is_from_server: bool = True
     """False: merged here, because the server does not let us ask."""
+    conflict: str = ""
+    """Set: others manage fields of the manifest, so it can only be applied by force, and `result` is what comes then."""
 
 
 async def merge_manifest(client: Client, resource: Resource, namespace: str, manifest: Json, now: datetime) -> Merged:
@@ -59,13 +61,24 @@ async def merge_manifest(client: Client, resource: Resource, namespace: str, man
     except NotFound:
         live = None
     try:
-        return Merged(live=live, result=await _asked(client, resource, where, name, manifest, live))
+        try:
+            return Merged(live=live, result=await _asked(client, resource, where, name, manifest, live))
+        except Conflict as err:
+            result = await _asked(client, resource, where, name, manifest, live, force=True)
+            return Merged(live=live, result=result, conflict=err.message)
     except Forbidden:
         return Merged(live=live, result=_merged_here(manifest, live, now), is_from_server=False)
 
 
 async def _asked(
-    client: Client, resource: Resource, namespace: str, name: str, manifest: Json, live: Json | None
+    client: Client,
+    resource: Resource,
+    namespace: str,
+    name: str,
+    manifest: Json,
+    live: Json | None,
+    *,
+    force: bool = False,
 ) -> Json:
     if live is None:
         answer = await client.create(resource, namespace, manifest, name=name, dry_run=True, field_manager=MANAGER)
@@ -81,7 +94,7 @@ async def _asked(
             content_type=APPLY_PATCH,
             dry_run=True,
             field_manager=_last_manager(live),
-            force=True,
+            force=force,
         )
     return answer.to(dict[str, Any])
 

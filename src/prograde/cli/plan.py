@@ -266,8 +266,7 @@ async def _plan_one(
     merged = await merge_manifest(session.client, ROLLOUTS, namespace, manifest, now)
     body = msgspec.json.encode(merged.result)
     _refuse(document, codec.decode(body, Rollout))
-    notes = [] if merged.is_from_server else [_unasked(f"Rollout {manifest['metadata']['name']}")]
-    applied = [_applied(manifest, merged)]
+    applied, notes = [_applied(manifest, merged)], _notes(manifest, merged)
     return await _plan_with(session, body, applied, notes, others, namespace, now, passes)
 
 
@@ -301,8 +300,7 @@ async def _plan_with(
             unused.append(f"{manifest['kind']} {manifest['metadata']['name']}")
             continue
         merged = await merge_manifest(client, resource, namespace, manifest, now)
-        if not merged.is_from_server:
-            notes.append(_unasked(f"{manifest['kind']} {manifest['metadata']['name']}"))
+        notes += _notes(manifest, merged)
         applied.append(_applied(manifest, merged))
         scene = _put(scene, resource, merged.result)
     if unused:
@@ -311,8 +309,13 @@ async def _plan_with(
     return msgspec.structs.replace(outcome, applied=tuple(applied), notes=tuple(notes))
 
 
-def _unasked(what: str) -> str:
-    return f"{what}: no dry run is allowed, so it is merged here, without the server's defaults and validation"
+def _notes(manifest: Json, merged: Merged) -> list[str]:
+    what = f"{manifest['kind']} {manifest['metadata']['name']}"
+    if not merged.is_from_server:
+        return [f"{what}: no dry run is allowed, so it is merged here, without the server's defaults and validation"]
+    if merged.conflict:
+        return [f"{what}: can only be applied by force, which is what is shown: {merged.conflict}"]
+    return []
 
 
 def _resources(scene: Scene) -> Mapping[str, Resource]:

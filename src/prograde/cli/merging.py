@@ -42,7 +42,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     is_from_server: bool = True
     """False: merged here, because the server does not let us ask."""
     conflict: str = ""
-    """Set: others manage fields of the manifest, so it can only be applied by force, and `result` is what comes then."""
+    """Set: others manage fields of the manifest, so it can only be applied by force; `result` is what comes then."""
 
 
 async def merge_manifest(client: Client, resource: Resource, namespace: str, manifest: Json, now: datetime) -> Merged:

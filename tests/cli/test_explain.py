@@ -268,7 +268,7 @@ FIRST_LINES: dict[str, str] = {
         "Rollout default/cart is Progressing: failed to set weight via plugin: "
         'httproutes.gateway.networking.k8s.io "cart" not found'
         " · HTTPRoute cart, spec.strategy.canary.trafficRouting.plugins[argoproj-labs/gatewayAPI]"
-        " · for <90s>"
+        " · for <60s>"
         " · create the HTTPRoute, or name one that exists"
         " · tried again with growing pauses"
     ),

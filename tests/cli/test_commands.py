@@ -1,5 +1,6 @@
 """`explain`, `plan` and `set image` from their words to their exit codes, against a cluster over HTTPS."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,28 @@ def test_directories_and_lists_are_read_whole(
     ended = cluster.command(capsys, "plan", "-f", str(tmp_path))
     assert (ended.code, ended.err) == (2, "")
     assert "applied: Service active is new" in ended.out
+
+
+def test_a_manifest_may_come_from_a_pipe(
+    cluster: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = json.dumps(rollout(image="web:2")).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    ended = cluster.command(capsys, "plan", "-f", "-")
+    assert (ended.code, ended.err) == (2, "")
+    assert "~ spec.template.spec.containers[web].image: web:1 -> web:2" in ended.out
+
+
+def test_several_rollouts_of_a_file_are_planned_one_after_the_other_or_one_by_name(
+    cluster: Served, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = rollout(image="web:2")
+    other["metadata"]["name"] = "shop"
+    path = write(tmp_path, rollout(image="web:2"), other)
+    both = json.loads(cluster.command(capsys, "plan", "-f", path, "-o", "json").out)
+    assert [each["name"] for each in both] == ["cart", "shop"]
+    one = json.loads(cluster.command(capsys, "plan", "shop", "-f", path, "-o", "json").out)
+    assert [each["name"] for each in one] == ["shop"]
 
 
 # ---- set image ----------------------------------------------------------------------------------------------------

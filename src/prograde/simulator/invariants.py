@@ -151,7 +151,7 @@ class Invariants:
             known.sets.pop(name, None)
             return
         if before is None:
-            before = known.sets[name] = KnownSet(replica_set)
+            before = known.sets[name] = KnownSet(replica_set, self._now())
             self._ask(known, Created(self._view(known), replica_set, None))
         else:
             self._check_change(known, before, replica_set)

@@ -43,6 +43,7 @@ class KnownSet:
     """A ReplicaSet."""
 
     current: ReplicaSet
+    known_since: datetime
     available: Recent[int] = field(default_factory=Recent)
     ready: Recent[int] = field(default_factory=Recent)
 
@@ -82,6 +83,10 @@ class View:
     def available(self, known: KnownSet | None) -> int:
         """Return the largest number of available pods that there was."""
         return 0 if known is None else max(known.available.since(self.since), default=0)
+
+    def least_available(self, known: KnownSet) -> int:
+        """Return the smallest number of available pods that there was."""
+        return min(known.available.since(self.since), default=0)
 
     def ready(self, known: KnownSet) -> int:
         return max(known.ready.since(self.since), default=0)

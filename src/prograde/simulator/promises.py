@@ -129,12 +129,14 @@ def revisions_go_up(it: Created) -> Iterator[str]:
 
 @_promise(Created)
 def revisions_are_unique(it: Created) -> Iterator[str]:
-    """No two ReplicaSets have the same revision."""
+    """No two ReplicaSets have the same revision, unless one is too new to have been seen by who made the other."""
     revision = revision_of(it.replica_set)
     if it.old is not None and revision == revision_of(it.old):
         return
     for other in it.view.known.sets.values():
-        if other.current.metadata.name != it.replica_set.metadata.name and revision_of(other.current) == revision:
+        if other.current.metadata.name == it.replica_set.metadata.name or other.known_since > it.view.since:
+            continue
+        if revision_of(other.current) == revision:
             names = f"{other.current.metadata.name} and {it.replica_set.metadata.name}"
             yield f"ReplicaSets {names} are both revision {revision}"
 
@@ -158,11 +160,10 @@ def availability(it: Resized) -> Iterator[str]:
     if it.resized.size >= it.old_size or not all(map(_is_basic_canary, versions)):
         return
 
-    def lasting(each: KnownSet, size: int) -> int:
-        return min(size, view.available(each))
-
-    others = sum(lasting(each, each.size) for each in view.known.sets.values() if each is not it.resized)
-    before, after = others + lasting(it.resized, it.old_size), others + lasting(it.resized, it.resized.size)
+    # A pod that comes and goes counts with the others, and not with what is given up.
+    others = sum(min(each.size, view.available(each)) for each in view.known.sets.values() if each is not it.resized)
+    given = view.least_available(it.resized)
+    before, after = others + min(it.old_size, given), others + min(it.resized.size, given)
     needed = min(defaults.effective_replicas(each.spec) - _limits(each.spec).unavailable for each in versions)
     if after < min(before, needed):
         yield (

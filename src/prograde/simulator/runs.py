@@ -258,11 +258,24 @@ class _Runner:
                     self.player.as_user(lambda: self.it.patch(NAME, {"status": {"promoteFull": True}}, "status"))
             elif phase == PHASE_PAUSED:
                 self.player.as_user(lambda: self.it.promote(NAME))
+            elif phase == PHASE_DEGRADED and self._is_stable_broken(rollout):
+                # A step that waits for such a stable revision never ends either.
+                self.player.as_user(lambda: self.it.patch(NAME, {"status": {"promoteFull": True}}, "status"))
             return phase == PHASE_HEALTHY and self._is_clean()
 
         await self._until(help_on, "become Healthy")
         revisions = [each["metadata"]["annotations"][REVISION_ANNOTATION] for each in self.player.sets()]
         assert len(set(revisions)) == len(revisions), f"revisions_are_unique: revisions are doubled: {revisions}"
+
+    def _is_stable_broken(self, rollout: Rollout) -> bool:
+        images = {
+            each["metadata"]["labels"][POD_TEMPLATE_HASH_LABEL]: each["spec"]["template"]["spec"]["containers"][0][
+                "image"
+            ]
+            for each in self.player.sets()
+        }
+        stable = rollout.status.stable_rs
+        return stable != rollout.status.current_pod_hash and images.get(stable) in BROKEN_IMAGES
 
     def _wish_well(self) -> None:
         spec: dict[str, Any] = {"paused": False}

@@ -77,6 +77,15 @@ def test_a_header_route_and_the_weight_go_out_together_and_the_route_itself_has_
     assert web.weights(kind=kind, rule=1) == {"canary": None}
 
 
+def test_the_port_is_that_of_the_canary() -> None:
+    web = Web(
+        {ref("web"): route_of({"backendRefs": [backend("stable", 100, 80), backend("canary", 0, 8080)]})},
+        header_steps=[HDR],
+    )
+    web.route(0, routes=[HDR])
+    assert web.rules()[1]["backendRefs"] == [backend("canary", port=8080, group="", kind="Service")]
+
+
 @pytest.mark.parametrize("filters", [None, [{"type": "URLRewrite", "urlRewrite": {"hostname": "x"}}]])
 def test_the_filters_of_the_split_are_copied(filters: list[Any] | None) -> None:
     rule = split(**({"filters": filters} if filters is not None else {}))
@@ -332,6 +341,7 @@ def test_what_somebody_changes_in_a_managed_rule_is_put_right() -> None:
         lambda rule: rule["matches"][0]["headers"][0].update(value="false"),
         lambda rule: rule["matches"].clear(),
         lambda rule: rule.update(timeouts={"request": "1s"}),
+        lambda rule: rule["filters"].append({"type": "RequestRedirect"}),
     ):
         change(web.rules()[1])
         assert len(web.route(0, routes=[HDR])) == 1

@@ -301,7 +301,7 @@ def _with_defaults(rule: JsonObject) -> JsonObject:
         **rule,
         "matches": [_match_with_defaults(match) for match in objects_in(rule, "matches")],
         "filters": list_in(rule, "filters"),
-        "backendRefs": [{"group": "", "kind": "Service", "weight": 1, **ref} for ref in _backends(rule)],
+        "backendRefs": [{"weight": 1, **ref} for ref in _backends(rule)],
     }
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.traffic.istio_objects import (
     FIELD,
@@ -144,6 +144,7 @@ def test_a_rule_whose_definition_is_missing_matters_only_if_one_is_named() -> No
 
 # ---- For any objects --------------------------------------------------------------------------------------------
 
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MANAGED = ["h1", "m1", "h2", "m2"]
 
 noise = st.dictionaries(
@@ -185,6 +186,7 @@ def intents(draw: st.DrawFn) -> dict[str, Any]:
     return {"weight": weight, "additional": extras, "routes": chosen}
 
 
+@QUICK
 @given(before=virtual_services(), intent=intents())
 def test_any_virtual_service_is_brought_in_line_in_one_write(before: dict[str, Any], intent: dict[str, Any]) -> None:
     mesh = Mesh(before)
@@ -234,6 +236,7 @@ rule_subsets = st.lists(
 hashes = st.sampled_from(["", "abc", "def", "old"])
 
 
+@QUICK
 @given(subsets_before=rule_subsets, canary=hashes, stable=hashes, exp=hashes, has_extra=st.booleans(), fields=noise)
 def test_any_destination_rule_is_brought_in_line_in_one_write(
     subsets_before: list[Any], canary: str, stable: str, exp: str, has_extra: bool, fields: dict[str, Any]

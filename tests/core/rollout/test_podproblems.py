@@ -183,6 +183,14 @@ def test_the_worst_of_several_pods_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    "broken", [row.values[0] for row in CONTAINERS if row.id not in ("not ready", "not ready again")]
+)
+def test_what_will_not_get_better_by_waiting_is_worse_than_having_no_place(broken: ContainerStatus) -> None:
+    homeless = pod("cart-1", conditions=(Condition(type="PodScheduled", status="False", reason="Unschedulable"),))
+    assert problem_of(homeless, pod("cart-2", broken)).pod == "cart-2"
+
+
+@pytest.mark.parametrize(
     "harmless",
     [
         pytest.param(pod("cart-1", container(**waiting("ErrImagePull")), conditions=(ready("True"),)), id="is ready"),

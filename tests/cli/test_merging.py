@@ -43,6 +43,12 @@ def test_the_difference_leads_to_the_manifest_and_keeps_what_is_not_its_own() ->
     }
 
 
+def test_annotations_of_others_stay_although_the_manifest_has_none() -> None:
+    last = {"metadata": {"name": "x", "annotations": {}}}
+    live = {"metadata": {"name": "x", "annotations": {"rollout.argoproj.io/revision": "2"}}}
+    assert merge_patch(live, three_way_patch(last, {"metadata": {"name": "x"}}, live)) == live
+
+
 def test_two_patches_become_one() -> None:
     assert merge_objects({"a": {"b": 1}, "c": 2}, {"a": {"d": None}, "e": 3}) == {
         "a": {"b": 1, "d": None},

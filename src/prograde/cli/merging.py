@@ -101,6 +101,9 @@ async def _asked(
 
 def three_way_patch(last: Json, manifest: Json, live: Json) -> Json:
     """Return the merge patch that `kubectl apply` sends: what the manifest sets, and null for what has left it."""
+    # kubectl always sends annotations, the last-applied one among them, so that those of others stay.
+    if metadata := manifest.get("metadata"):
+        manifest = {**manifest, "metadata": {**metadata, "annotations": metadata.get("annotations") or {}}}
     additions = merge_patch_between(live, manifest)
     # What the live object has beyond the manifest is not to be deleted for that alone.
     kept: Json = _without_nulls(additions)

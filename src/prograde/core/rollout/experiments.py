@@ -26,7 +26,7 @@ from prograde.api.experiment import (
 )
 from prograde.api.fieldpaths import InvalidFieldPath
 from prograde.api.jsonvalues import json_equal
-from prograde.api.meta import NO_RAW, LabelSelector, ObjectMeta
+from prograde.api.meta import LabelSelector, ObjectMeta
 from prograde.api.rollout import ExperimentStep, ExperimentStepAnalysis, ExperimentStepTemplate, WeightDestination
 from prograde.api.workloads import ReplicaSet
 from prograde.core.plan import CreateExperiment, Event, JsonObject, Wait, WaitReason
@@ -227,7 +227,7 @@ def _source(context: RolloutContext, spec_ref: str) -> ReplicaSet:
 
 def _with_metadata(source: ReplicaSet, step: ExperimentStepTemplate) -> msgspec.Raw:
     """Return the pod template of the ReplicaSet with the labels and annotations of the step."""
-    if source.spec.template is NO_RAW or not (step.metadata.labels or step.metadata.annotations):
+    if not (step.metadata.labels or step.metadata.annotations):
         return source.spec.template
     template: JsonObject = msgspec.json.decode(source.spec.template, type=dict)
     metadata = _object_in(template, "metadata")

@@ -1,6 +1,7 @@
 """Why it is waiting: the true blocker first, with everything that a person needs to know."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.core.rollout.builders import (
@@ -27,9 +28,9 @@ NEW = f"{NAME}-{hash_for('v2')}"
 STABLE = f"{NAME}-{hash_for('v1')}"
 
 
-def updating(**options: object) -> World:
+def updating(**options: Any) -> World:
     """Return a world in which revision 2 has just been scaled to its first pods."""
-    world = World(rollout(canary=STEPS, replicas=10, **options))  # type: ignore[arg-type]
+    world = World(rollout(canary=STEPS, replicas=10, **options))
     world.run_to_phase("Healthy")
     world.set_image("v2")
     while "8/2" not in world.shape():
@@ -38,9 +39,9 @@ def updating(**options: object) -> World:
     return world
 
 
-def set_pods(world: World, image: str, *, actual: int, ready: int, available: int) -> None:
+def set_pods(world: World, image: str, *, actual: int, ready: int, available: int, **more: Any) -> None:
     each = world.of_image(image)
-    status = replace(each.status, replicas=actual, ready_replicas=ready, available_replicas=available)
+    status = replace(each.status, replicas=actual, ready_replicas=ready, available_replicas=available, **more)
     world.replica_sets[each.metadata.name] = replace(each, status=status)
 
 

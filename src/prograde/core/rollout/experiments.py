@@ -47,7 +47,7 @@ class _InvalidStep(ValueError):
 def current_experiment(context: RolloutContext) -> Experiment | None:
     """Return the Experiment that the status records; None when it records none, or that one is gone."""
     name = context.status.canary.current_experiment
-    return next((each for each in context.snapshot.experiments if name and each.metadata.name == name), None)
+    return next((each for each in context.snapshot.experiments if each.metadata.name == name), None)
 
 
 def decide(context: RolloutContext, draft: Draft) -> None:

@@ -86,6 +86,7 @@ def controller(
                     now=lambda: datetime.now(UTC),
                     rng=random.Random(),
                     stop=stop,
+                    environment=os.environ,
                 )
         finally:
             await transport.close()

@@ -9,7 +9,7 @@ only some need (objects of routers, analysis templates, workloads that are refer
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -27,6 +27,7 @@ from prograde.api.names import (
 )
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.workloads import ReplicaSet, Service
+from prograde.controller.analysisruns import AnalysisRunReconciler
 from prograde.controller.destinationrules import DestinationRuleReconciler, is_managed_destination_rule
 from prograde.controller.expectations import Expectations
 from prograde.controller.gather import Caches, by_controller, by_service, rollout_of
@@ -50,6 +51,7 @@ from prograde.kube.events import EventRecorder, ObjectReference
 from prograde.kube.informer import Informer
 from prograde.kube.resources import Key, Resource
 from prograde.kube.workqueue import WorkQueue
+from prograde.providers.http import Http
 from prograde.telemetry.logs import fields
 from prograde.traffic.registry import routers_of
 
@@ -73,6 +75,8 @@ class Controller:
         routers_of: knows the traffic routers.
         planned: is told of every plan that was carried out, with the reasons why it waits.
         call_plugin: calls step plugins.
+        http: what metric providers send their queries with; without it AnalysisRuns are left to somebody else.
+        environment: where providers look for addresses and credentials.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class Controller:
         routers_of: RoutersOf = routers_of,
         planned: Callable[[Rollout, Plan[RolloutStatus]], None] = lambda rollout, plan: None,
         call_plugin: CallPlugin = no_plugins,
+        http: Http | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -145,6 +151,19 @@ class Controller:
         )
         services = ServiceReconciler(client, self.caches, self._rollout_queue.add)
         destination_rules = DestinationRuleReconciler(client, self.caches.rollouts, objects, self._rollout_queue.add)
+        self._analysis_run_queue = self._queue("AnalysisRuns")
+        self._measuring: AnalysisRunReconciler | None = None
+        if http is not None:
+            self._measuring = AnalysisRunReconciler(
+                client,
+                self.caches.analysis_runs,
+                http,
+                now=now,
+                record=self._record_about,
+                wake=self._analysis_run_queue.add,
+                environment=environment or {},
+                own_namespace=settings.own_namespace,
+            )
         self._rollouts = Reconciler(
             "rollout",
             self._rollout_queue,
@@ -176,6 +195,8 @@ class Controller:
                     group.create_task(run_workers(self._services, self._settings.service_workers)),
                     group.create_task(run_workers(self._destination_rules, self._settings.ingress_workers)),
                 ]
+                if self._measuring is not None:
+                    workers.append(group.create_task(self._measure(self._measuring)))
                 await stop.wait()
                 log.info("Shutting down workers")
                 await self._drain()
@@ -216,10 +237,27 @@ class Controller:
         try:
             async with asyncio.timeout(self._settings.grace_period.total_seconds()):
                 await asyncio.gather(
-                    self._rollout_queue.drain(), self._service_queue.drain(), self._destination_rule_queue.drain()
+                    self._rollout_queue.drain(),
+                    self._service_queue.drain(),
+                    self._destination_rule_queue.drain(),
+                    self._analysis_run_queue.drain(),
                 )
         except TimeoutError:
             log.warning("Work in hand did not finish within %s and is cut short", self._settings.grace_period)
+
+    async def _measure(self, measuring: AnalysisRunReconciler) -> None:
+        """Work on AnalysisRuns until the queue is shut down; what is being measured then is given up."""
+        reconciler = Reconciler(
+            "analysisrun",
+            self._analysis_run_queue,
+            measuring.reconcile,
+            failed=lambda key: self._metrics.analysis_run_reconcile_error.inc(*key),
+            finished=lambda key, seconds: self._metrics.analysis_run_reconcile.observe(seconds, *key),
+        )
+        try:
+            await run_workers(reconciler, self._settings.analysis_workers)
+        finally:
+            await measuring.close()
 
     # --- wiring -----------------------------------------------------------------------------------------------------
 
@@ -324,6 +362,10 @@ class Controller:
             self._rollout_queue.add(owner, urgent=self.caches.replica_sets.has_synced)
 
     def _on_analysis_run(self, old: AnalysisRun | None, new: AnalysisRun | None) -> None:
+        changed = new if new is not None else old
+        assert changed is not None
+        if self._measuring is not None:
+            self._analysis_run_queue.add(key_of(changed))
         if old is not None and new is not None and old.status.phase == new.status.phase:
             return
         self._enqueue_owner(new if new is not None else old)
@@ -372,11 +414,16 @@ class Controller:
             self._service_queue.add(NamespacedName.parse(key))
 
     def _record(self, rollout: Rollout, event: Event) -> None:
-        """Write an Event, count it, and mirror it in the log."""
-        metadata = rollout.metadata
+        """Write an Event about a Rollout, count it, and mirror it in the log."""
+        self._metrics.observe_event(rollout, event)
+        self._record_about(rollout, event)
+
+    def _record_about(self, obj: Rollout | AnalysisRun, event: Event) -> None:
+        """Write an Event, and mirror it in the log."""
+        metadata = obj.metadata
         about = ObjectReference(
-            api_version=Rollout.API_VERSION,
-            kind=Rollout.KIND,
+            api_version=obj.API_VERSION,
+            kind=obj.KIND,
             namespace=metadata.namespace,
             name=metadata.name,
             uid=metadata.uid,
@@ -385,10 +432,11 @@ class Controller:
         # At a start there is one for every Rollout, and what happens meanwhile matters more.
         is_minor = event.reason == EVENT_ROLLOUT_ADDED_TO_INFORMER
         self._recorder.record(about, event.type, event.reason, event.message, is_minor=is_minor)
-        self._metrics.observe_event(rollout, event)
         level = logging.WARNING if event.type == EVENT_WARNING else logging.INFO
-        shown = fields(namespace=metadata.namespace, rollout=metadata.name, event_reason=event.reason)
-        log.log(level, "%s", event.message, extra=shown)
+        named = {obj.KIND.lower(): metadata.name}
+        log.log(
+            level, "%s", event.message, extra=fields(namespace=metadata.namespace, event_reason=event.reason, **named)
+        )
 
 
 def _is_redirected(old: Service, new: Service) -> bool:

@@ -13,7 +13,7 @@ reconciles in hand finish, writes the events that are still queued, and gives th
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from prograde.kube.client import Client
 from prograde.kube.events import EventRecorder
 from prograde.kube.lease import LeaderElector, LeadershipLost
 from prograde.kube.transport import Transport
+from prograde.providers.http import Http
 from prograde.telemetry.logs import fields
 from prograde.telemetry.server import serve_healthz, serve_metrics
 
@@ -43,10 +44,12 @@ async def run_controller(
     now: Callable[[], datetime],
     rng: random.Random,
     stop: asyncio.Event,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Be a controller process until `stop` is set or leadership is lost.
 
     Args:
+        environment: of the process, for metric providers that look for addresses and credentials there.
         identity: of this process in the election, unique: ``<hostname>_<uuid>``.
 
     Raises:
@@ -60,9 +63,6 @@ async def run_controller(
 
     # Three clients over one connection pool: neither events nor the work may hold up a renewal of the lease.
     recorder = EventRecorder(client(settings.qps), component=EVENT_SOURCE_COMPONENT, now=now, rng=rng)
-    controller = Controller(
-        client(settings.qps), settings, metrics, recorder, now=now, rng=rng, call_plugin=StepPlugins().call
-    )
     about = fields(
         version=f"v{__version__}",
         namespace=settings.namespace,
@@ -72,6 +72,18 @@ async def run_controller(
     )
     log.info("Argo Rollouts controller starting", extra=about)
     async with AsyncExitStack() as endpoints:
+        http = await endpoints.enter_async_context(Http())
+        controller = Controller(
+            client(settings.qps),
+            settings,
+            metrics,
+            recorder,
+            now=now,
+            rng=rng,
+            call_plugin=StepPlugins().call,
+            http=http,
+            environment=environment,
+        )
         await endpoints.enter_async_context(serve_healthz(settings.endpoint_host, settings.healthz_port))
         await endpoints.enter_async_context(
             serve_metrics(settings.endpoint_host, settings.metrics_port, metrics.registry)

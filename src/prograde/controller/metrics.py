@@ -99,6 +99,12 @@ class ControllerMetrics:
             "rollout_reconcile", "Rollout reconciliation performance.", _RECONCILE_BUCKETS, owner
         )
         self.reconcile_error = add.counter("rollout_reconcile_error", "Error occurring during the rollout", owner)
+        self.analysis_run_reconcile = add.histogram(
+            "analysis_run_reconcile", "Analysis Run reconciliation performance.", _RECONCILE_BUCKETS, owner
+        )
+        self.analysis_run_reconcile_error = add.counter(
+            "analysis_run_reconcile_error", "Error occurring during the analysis run", owner
+        )
         self.events = add.counter(
             "rollout_events_total", "Count of rollout events", ("namespace", "name", "type", "reason")
         )

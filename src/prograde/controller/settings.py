@@ -28,6 +28,8 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     resync_period: timedelta = timedelta(seconds=900)
     rollout_workers: int = 10
     service_workers: int = 10
+    analysis_workers: int = 30
+    """None of them waits for a provider; the number is that of Argo Rollouts."""
     ingress_workers: int = 10
     """For routing objects that nobody uses any more."""
     pod_updates: int = 10

@@ -437,6 +437,13 @@ def test_a_destination_that_is_left_in_another_rule_leaves_it() -> None:
     assert [web.weights(rule=index).get("exp") for index in range(2)] == [5, None]
 
 
+@pytest.mark.parametrize("names", [["exp", "canary"], ["exp"]])
+def test_a_backend_that_cannot_have_been_a_destination_stays(names: list[str]) -> None:
+    own = {"matches": [path_match(headers=[WANTED_HEADER])], "backendRefs": [backend(name, 0) for name in names]}
+    web = Web({ref("web"): route_of(split(), own)}, header_steps=[HDR], recorded=[extra()])
+    assert web.route(0) == []
+
+
 def test_destinations_go_to_the_first_rule_with_either_version_when_none_splits() -> None:
     rules = [
         {"backendRefs": [backend("other", 1)]},

@@ -181,9 +181,9 @@ def with_destinations(
     chosen = _rule_for_destinations(rules, services, managed) if destinations else None
     elsewhere = gone | {each.name for each in destinations}
     return [
-        _with_more_backends(_without_backends(rule, gone), services, weights, destinations)
+        _with_more_backends(_without_backends(rule, gone, services.canary), services, weights, destinations)
         if index == chosen
-        else _without_backends(rule, elsewhere)
+        else _without_backends(rule, elsewhere, services.canary)
         for index, rule in enumerate(rules)
     ]
 
@@ -206,8 +206,13 @@ def _rule_for_destinations(rules: Sequence[JsonObject], services: RoutedServices
     return next(itertools.chain(splits, others))
 
 
-def _without_backends(rule: JsonObject, services: frozenset[str]) -> JsonObject:
-    if services.isdisjoint(_services_of(rule)):
+def _without_backends(rule: JsonObject, services: frozenset[str], canary_service: str) -> JsonObject:
+    """Return a rule without these backends, unless the canary or nothing would be left.
+
+    No destination was ever added to such a rule, so the backend is somebody else's.
+    """
+    found = set(_services_of(rule))
+    if services.isdisjoint(found) or found - services <= {canary_service}:
         return rule
     return {**rule, "backendRefs": [ref for ref in _backends(rule) if text_in(ref, "name") not in services]}
 

@@ -497,6 +497,15 @@ def test_history_keeps_the_newest_finished_runs(limits, kept):
     assert set(run_names(world)) == {each for each in kept if each not in ("s5", "f5")}
 
 
+def test_unfinished_runs_are_stopped_and_never_deleted_for_their_number():
+    world = updating(pause())
+    world.change_spec(analysis=AnalysisRunStrategy(successful_run_history_limit=0, unsuccessful_run_history_limit=0))
+    world.analysis_runs += [run("a", "Running"), run("b", "Pending", step=1)]
+    world.run()
+    assert run_names(world) == ["a", "b"]
+    assert all(is_stopped(each) for each in world.analysis_runs)
+
+
 def test_a_current_run_never_counts_as_history():
     world = updating(analysis_step(), pause())
     world.change_spec(analysis=AnalysisRunStrategy(successful_run_history_limit=0, unsuccessful_run_history_limit=0))

@@ -4,7 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.core.rollout.builders import NAME, NOW, World, paused_for, replace
+from tests.core.rollout import routing_world
+from tests.core.rollout.bluegreen_world import BlueGreenWorld
+from tests.core.rollout.builders import NAME, NOW, World, pause, paused_for, replace, weight
 from tests.core.rollout.test_waits import NEW, STABLE, set_pods, updating
 
 from prograde.api import names
@@ -260,3 +262,60 @@ def test_between_two_steps() -> None:
 def test_every_reason_has_its_place_in_the_order() -> None:
     assert [reason.value for reason in WaitReason][:4] == ["InvalidSpec", "NotSupported", "Workload", "WriteFailed"]
     assert list(WaitReason)[-1] is WaitReason.OBSERVATION
+
+
+def test_a_pause_of_the_user_dates_from_its_own_condition() -> None:
+    world = updating()
+    world.change_spec(paused=True)
+    world.run_to_phase("Paused")
+    since = NOW - timedelta(hours=2)
+    others = [each for each in world.status.conditions if each.type != "Paused"]
+    paused = Condition(type="Paused", status="True", reason="RolloutPaused", last_transition_time=since)
+    world.change_status(conditions=(*others, replace(paused, last_update_time=since)))
+    assert of(world, WaitReason.USER_PAUSE).since == since
+
+
+def test_an_abort_of_which_no_condition_tells() -> None:
+    world = updating()
+    world.run_to_phase("Paused")
+    world.change_status(abort=True, conditions=())
+    message = of(world, WaitReason.ABORTED).message
+    assert message.startswith(("the update was aborted", "Rollout aborted update to revision 2"))
+
+
+def test_a_healthy_rollout_waits_for_no_more_than_what_outlasts_its_update() -> None:
+    world = BlueGreenWorld.deployed(scale_down_delay_seconds=300)
+    world.set_image("v2")
+    world.settle()
+    plan = world.plan()
+    assert (plan.status or world.status).phase == "Healthy"
+    (wait,) = plan.waits
+    name = world.of_image("v1").metadata.name
+    assert wait.until is not None
+    assert wait == Wait(
+        reason=WaitReason.SCALE_DOWN_DELAY,
+        message=f"ReplicaSet {name} keeps its 1 pod until its scale-down deadline: "
+        "its traffic has gone to a newer revision",
+        object=f"ReplicaSet {name}",
+        field="metadata.annotations[scale-down-deadline]",
+        since=wait.until - timedelta(seconds=300),
+        until=wait.until,
+    )
+
+
+def test_a_pass_that_fails_dates_its_reason_from_what_the_cluster_holds() -> None:
+    world = routing_world.updating(routing_world.routed(weight(20), pause(), weight(50), pause()))
+    since = progressed(world)
+    world.tick(300)
+    del world.objects[world.ref()]
+    wait = of(world, WaitReason.TRAFFIC_NOT_ROUTED)
+    assert wait.since == since
+
+
+def test_a_pass_that_fails_each_time_anew_does_not_know_since_when() -> None:
+    # Somebody resumes, and the condition that says so is made in every pass and written in none.
+    world = routing_world.updating(routing_world.routed(weight(20), pause(), weight(50), pause()))
+    del world.objects[world.ref()]
+    world.change_status(pause_conditions=())
+    world.tick(300)
+    assert of(world, WaitReason.TRAFFIC_NOT_ROUTED).since is None

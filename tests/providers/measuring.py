@@ -26,25 +26,29 @@ def metric_of(provider: Mapping[str, Any], **fields: Any) -> Metric:
 
 @asynccontextmanager
 async def context_for(
-    environment: Mapping[str, str] | None = None, client: Client | None = None
+    environment: Mapping[str, str] | None = None, client: Client | None = None, *, live: bool = False
 ) -> AsyncIterator[ProviderContext]:
-    """Offer everything that a provider may use. Without `client` it must not need one."""
+    """Offer everything that a provider may use. Without `client` it must not need one; `live` has the real time."""
     async with Http(environment_proxies=False) as http:
         yield ProviderContext(
             run=RUN,
             client=cast(Client, client),
             http=http,
-            now=lambda: NOW,
+            now=(lambda: datetime.now(UTC)) if live else (lambda: NOW),
             environment=environment or {},
             own_namespace="argo-rollouts",
         )
 
 
 async def measure(
-    metric: Metric, environment: Mapping[str, str] | None = None, client: Client | None = None
+    metric: Metric,
+    environment: Mapping[str, str] | None = None,
+    client: Client | None = None,
+    *,
+    live: bool = False,
 ) -> Measurement:
     """Take one measurement; a failure is a measurement in phase Error."""
-    async with context_for(environment, client) as context:
+    async with context_for(environment, client, live=live) as context:
         try:
             provider = await build_provider(metric, context)
             return await provider.run()

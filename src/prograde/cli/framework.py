@@ -122,8 +122,9 @@ class KubectlCommand(_KubectlHelp, click.Command):
             if isinstance(err.param, click.Argument):
                 raise WrongArguments(err.format_message(), ctx) from err
             raise
-        except (click.NoSuchOption, click.BadOptionUsage, click.BadParameter):
-            raise  # these are about flags
+        except (click.NoSuchOption, click.BadOptionUsage, click.BadParameter) as err:
+            err.ctx = err.ctx or ctx  # click does not always say whose flag it is
+            raise
         except click.UsageError as err:
             raise WrongArguments(err.format_message(), ctx) from err
 

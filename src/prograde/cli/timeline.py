@@ -143,7 +143,7 @@ def _named(text: str, name: str, revisions: dict[str, int]) -> str:
         if hash_ and revision:
             text = text.replace(f"ReplicaSet {name}-{hash_}", f"revision {revision}")
             text = text.replace(f'ReplicaSet "{name}-{hash_}"', f"revision {revision}")
-            text = re.sub(rf"(?<!\w){re.escape(hash_)}(?!\w)", f"revision {revision}", text)
+            text = re.sub(rf"(?<![\w-]){re.escape(hash_)}(?![\w-])", f"revision {revision}", text)
     return text
 
 

@@ -234,7 +234,7 @@ def next_image(image: str) -> str:
     if not colon or "/" in tag:
         return f"{image.partition('@')[0]}:next"
     numbers = list(re.finditer(r"\d+", tag))
-    if not numbers or "@" in image:
+    if not numbers:
         return f"{repository}:{tag}-next"
     last = numbers[-1]
     return f"{repository}:{tag[: last.start()]}{int(last.group()) + 1}{tag[last.end() :]}"
@@ -247,7 +247,9 @@ def _chosen(documents: Sequence[Json], name: str) -> tuple[Json, Json | None, li
     if name:
         rollouts = [each for each in rollouts if (each.get("metadata") or {}).get("name") == name]
     if not rollouts:
-        raise CannotSimulate(f'there is no Rollout "{name}"' if name else "there is no Rollout in the input")
+        raise CannotSimulate(
+            f'there is no Rollout "{name}" in the input' if name else "there is no Rollout in the input"
+        )
     chosen = (rollouts[0].get("metadata") or {}).get("name", "")
     if len(names) > 1 and not name:
         raise CannotSimulate(f"there are several Rollouts, choose one by --name: {', '.join(names)}")

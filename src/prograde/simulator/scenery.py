@@ -81,9 +81,10 @@ def _needed(rollout: Rollout) -> Iterator[Json]:
             yield _service(name, dict(rollout.spec.selector.match_labels) if rollout.spec.selector is not None else {})
     if canary is not None and canary.traffic_routing is not None:
         yield from _routing(canary)
+    background = canary.analysis.templates if canary is not None and canary.analysis is not None else ()
     for ref in template_refs(rollout):
         if ref.template_name:
-            yield _template(ref.template_name, is_cluster_wide=bool(ref.cluster_scope))
+            yield _template(ref, is_endless=ref in background)
 
 
 def _routing(canary: CanaryStrategy) -> Iterator[Json]:
@@ -166,12 +167,14 @@ def _routes(config: Json, stable: str, canary: str) -> Iterator[Json]:
             }
 
 
-def _template(name: str, *, is_cluster_wide: bool) -> Json:
+def _template(ref: AnalysisTemplateRef, *, is_endless: bool) -> Json:
+    """Return a template with one metric: for a background analysis one that is measured for ever, else just once."""
     provider = {"web": {"url": f"http://{HOST}/", "jsonPath": "{$.ok}"}}
-    metric = {"name": "made-up", "count": 1, "successCondition": "result == true", "provider": provider}
+    often: Json = {"interval": "1m"} if is_endless else {"count": 1}
+    metric = {"name": "made-up", "successCondition": "result == true", "provider": provider, **often}
     return {
         "apiVersion": API_VERSION,
-        "kind": CLUSTER_ANALYSIS_TEMPLATE if is_cluster_wide else ANALYSIS_TEMPLATE,
-        "metadata": {"name": name},
+        "kind": CLUSTER_ANALYSIS_TEMPLATE if ref.cluster_scope else ANALYSIS_TEMPLATE,
+        "metadata": {"name": ref.template_name},
         "spec": {"metrics": [metric]},
     }

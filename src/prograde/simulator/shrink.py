@@ -19,8 +19,11 @@ __all__ = ["read_history", "shrink", "written_history"]
 RUNS_MAX: Final = 2_000
 """A failing history has been as small as it gets long before; this bounds one that fails by chance."""
 
-NEEDED: Final = frozenset({"selector", "template", "strategy", "replicas"})
+NEEDED: Final = frozenset({"selector", "template", "strategy", "replicas", "canary", "blueGreen", "recreate"})
 """Parts of the spec without which there is no Rollout to speak of."""
+
+ATOMIC: Final = frozenset({"template", "selector", "plugins", "istio", "nginx", "pingPong"})
+"""Parts that mean something as a whole only: half of a router fails by itself, and in another way."""
 
 
 def shrink(failed: Run, tell: Callable[[str], None] = lambda text: None) -> Run:
@@ -76,7 +79,7 @@ def _smaller(history: History) -> Iterator[History]:
         for start in range(0, len(moves), size):
             yield _with(history, moves=_without(moves, start, start + size))
         size //= 2
-    for spec in _smaller_values(history.spec, NEEDED):
+    for spec in _smaller_values(history.spec):
         yield _with(history, spec=spec)
     for index, move in enumerate(moves):
         for simpler in _simpler_moves(move):
@@ -97,19 +100,19 @@ def _simpler_moves(move: Move) -> Iterator[Move]:
         if seconds < move.after_seconds and seconds != move.after_seconds:
             yield msgspec.structs.replace(move, after_seconds=float(seconds))
     if isinstance(move.value, dict):
-        for value in _smaller_values(move.value, frozenset()):
+        for value in _smaller_values(move.value):
             yield msgspec.structs.replace(move, value=value)
     elif isinstance(move.value, float) and move.value != round(move.value):
         yield msgspec.structs.replace(move, value=float(round(move.value)))
 
 
-def _smaller_values(value: dict[str, Any], needed: frozenset[str]) -> Iterator[dict[str, Any]]:
+def _smaller_values(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the object without one member, or with a smaller one; lists lose one item, numbers come down to 1."""
     for key, member in value.items():
-        if key not in needed:
+        if key not in NEEDED:
             yield {name: each for name, each in value.items() if name != key}
-        if isinstance(member, dict) and key not in ("template", "selector"):
-            for smaller in _smaller_values(member, frozenset()):
+        if isinstance(member, dict) and key not in ATOMIC:
+            for smaller in _smaller_values(member):
                 yield {**value, key: smaller}
         elif isinstance(member, list):
             for index in range(len(member)):

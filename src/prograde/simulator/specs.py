@@ -79,7 +79,7 @@ def _routed_canary(rng: random.Random) -> Json:
     if router in ("gateway", "istio") and rng.random() < 0.2:
         del canary["stableService"], canary["canaryService"]
         canary["pingPong"] = {"pingService": "ping", "pongService": "pong"}
-    canary["trafficRouting"] = routing = _routing(rng, router)
+    canary["trafficRouting"] = routing = _routing(router, "pair-" if "pingPong" in canary else "")
     canary["steps"] = steps(rng, is_routed=True)
     if router != "nginx" and rng.random() < 0.4:
         routing["managedRoutes"] = [{"name": HEADER_ROUTE}, {"name": MIRROR_ROUTE}]
@@ -97,14 +97,15 @@ def _routed_canary(rng: random.Random) -> Json:
     return canary | _metadata(rng)
 
 
-def _routing(rng: random.Random, router: str) -> Json:
+def _routing(router: str, prefix: str) -> Json:
+    """Return a router with objects of its own, so that a change of strategy never finds those of another there."""
     match router:
         case "nginx":
             return {"nginx": {"stableIngress": "door"}}
         case "gateway":
-            return {"plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "route", "namespace": "default"}}}
+            return {"plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": f"{prefix}route", "namespace": "default"}}}
         case "istio":
-            return {"istio": {"virtualService": {"name": "hosts", "routes": ["primary"]}}}
+            return {"istio": {"virtualService": {"name": f"{prefix}hosts", "routes": ["primary"]}}}
         case _:
             rule = {"name": "subsets", "canarySubsetName": "canary", "stableSubsetName": "stable"}
             return {"istio": {"virtualService": {"name": "subsets"}, "destinationRule": rule}}

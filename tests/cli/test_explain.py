@@ -389,40 +389,43 @@ FIRST_LINES: dict[str, str] = {
         " · looks again in <1s>, and at the next change"
     ),
     "no_controller_is_running": (
-        "Rollout default/cart is Progressing: the controller has not acted for <210s>: a write is due, and "
-        "there is no lease argo-rollouts-controller-lock"
+        "Rollout default/cart is Progressing: the controller has not acted for <210s>: a write is due (patch "
+        "Rollout cart status), and there is no lease argo-rollouts-controller-lock"
         " · Rollout cart, status"
         " · for <210s>"
         " · start the controller"
         " · nobody looks again"
     ),
     "the_lease_has_run_out": (
-        "Rollout default/cart is Progressing: the controller has not acted for <210s>: a write is due, and "
-        "the lease argo-rollouts/argo-rollouts-controller-lock is held by pod-1, renewed <180s> ago"
+        "Rollout default/cart is Progressing: the controller has not acted for <210s>: a write is due (patch "
+        "Rollout cart status), and the lease argo-rollouts/argo-rollouts-controller-lock is held by pod-1, "
+        "renewed <180s> ago"
         " · Lease argo-rollouts-controller-lock, spec.renewTime"
         " · for <210s>"
         " · start the controller"
         " · nobody looks again"
     ),
     "the_controller_holds_its_lease_and_does_nothing": (
-        "Rollout default/cart is Progressing: the controller has not acted for <210s>: a write is due, and "
-        "the lease argo-rollouts/argo-rollouts-controller-lock is held by pod-1, renewed <0s> ago"
+        "Rollout default/cart is Progressing: the controller has not acted for <210s>: a write is due (patch "
+        "Rollout cart status), and the lease argo-rollouts/argo-rollouts-controller-lock is held by pod-1, "
+        "renewed <0s> ago"
         " · Rollout cart, status"
         " · for <210s>"
         " · see the controller's log; does it watch this namespace and instance ID, and may it write?"
         " · looks again in <600s>, and at the next change"
     ),
     "the_controller_has_not_seen_the_new_spec": (
-        "Rollout default/cart is Progressing: the controller has not acted for <180s>: 3 writes are due, and "
-        "there is no lease argo-rollouts-controller-lock; the spec is generation 3, observed is 2"
+        "Rollout default/cart is Progressing: the controller has not acted for <180s>: 3 writes are due "
+        "(create ReplicaSet cart-HASH first), and there is no lease argo-rollouts-controller-lock; the spec "
+        "is generation 3, observed is 2"
         " · Rollout cart, status.observedGeneration"
         " · for <180s>"
         " · start the controller"
         " · nobody looks again"
     ),
     "another_controller_is_meant": (
-        "Rollout default/cart is Progressing: the controller has not acted for <180s>: 3 writes are due, and "
-        "there is no lease argo-rollouts-controller-lock-blue"
+        "Rollout default/cart is Progressing: the controller has not acted for <180s>: 3 writes are due "
+        "(create ReplicaSet cart-HASH first), and there is no lease argo-rollouts-controller-lock-blue"
         " · Rollout cart, status"
         " · for <180s>"
         " · start the controller"

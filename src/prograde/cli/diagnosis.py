@@ -10,6 +10,7 @@ Everything here is pure. What is worth saying first comes first: what cannot be 
 then the plan's reasons in their own order, then what will matter later.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -21,6 +22,7 @@ from prograde.api.ages import human_duration
 from prograde.api.meta import LabelSelector, ObjectMeta, Time, find_condition
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.selectors import selector_matches
+from prograde.core.objects import ObjectRef
 from prograde.core.plan import CreateReplicaSet, EvictPod, Plan, Wait, WaitReason
 from prograde.core.rollout.snapshot import RolloutSnapshot
 from prograde.core.rollout.status import is_generation_observed, phase_and_message
@@ -256,7 +258,8 @@ def _idle_controller(
         return None
     sign, name = around.controller, rollout.metadata.name
     count = sum(1 for _ in plan.actions) + (plan.status is not None)
-    message = f"the controller has not acted for {human_duration(now - since)}: {_counted(count)} due"
+    first = f"{_first_write(rollout, plan)}{' first' if count > 1 else ''}"
+    message = f"the controller has not acted for {human_duration(now - since)}: {_counted(count)} due ({first})"
     message += f", and {sign.text(now)}"
     is_running = bool(sign.holder) and not sign.is_stale(now)
     if is_running:
@@ -279,6 +282,17 @@ def _idle_controller(
         since=since,
         remedy=remedy,
     )
+
+
+def _first_write(rollout: Rollout, plan: RolloutPlan) -> str:
+    """Say what the controller would do first, such as ``create ReplicaSet cart-6d4f``."""
+    for action in plan.actions:
+        words = re.findall("[A-Z][a-z]+", type(action).__name__)
+        kind = "Pod" if "Pod" in words else "".join(words[1:])
+        ref = getattr(action, "ref", None)
+        about = ref if isinstance(ref, ObjectRef) else f"{kind} {getattr(action, 'name', '')}"
+        return f"{words[0].lower()} {about}"
+    return f"patch Rollout {rollout.metadata.name} status"
 
 
 def _is_refused(rollout: Rollout, plan: RolloutPlan) -> bool:

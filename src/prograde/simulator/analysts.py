@@ -40,9 +40,13 @@ class Analysts:
     Args:
         judge: asked about a run when it begins, when it would end, and whenever `look_again` is called; None lets it go
             on, or end well.
+        least_seconds: how long a run lasts even if its metrics are measured in an instant.
     """
 
-    def __init__(self, sandbox: Sandbox, judge: Callable[[AnalysisRun], Judgement | None]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, judge: Callable[[AnalysisRun], Judgement | None], *, least_seconds: float = 0.0
+    ) -> None:
+        self._least_seconds = least_seconds
         self._client = sandbox.client("analysts")
         self._now = sandbox.clock
         self._judge = judge
@@ -90,7 +94,7 @@ class Analysts:
             return
         judgement = self._judge(run)
         seconds = measured_seconds(run.spec.metrics)
-        left = None if seconds is None else seconds - (now - began_at).total_seconds()
+        left = None if seconds is None else max(seconds, self._least_seconds) - (now - began_at).total_seconds()
         if judgement is None and left is not None and left <= 0:
             judgement = Judgement("Successful")
         if judgement is not None:

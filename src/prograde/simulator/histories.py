@@ -22,7 +22,7 @@ __all__ = ["VERSION", "History", "Move", "history_of", "service", "surroundings"
 
 Json = dict[str, Any]
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 MOVES_MAX: Final = 24
 """Long enough for several updates and accidents on top of each other, short enough to be read."""

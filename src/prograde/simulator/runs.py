@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
+from prograde.api.analysis import AnalysisRun
 from prograde.api.names import PHASE_DEGRADED, PHASE_HEALTHY, PHASE_PAUSED, POD_TEMPLATE_HASH_LABEL, REVISION_ANNOTATION
 from prograde.api.rollout import Rollout
 from prograde.core.rollout.status import phase_and_message
 from prograde.sandbox.client import Resource
 from prograde.sandbox.cluster import Sandbox
 from prograde.sandbox.kubelet.profiles import Profile
+from prograde.simulator.analysts import Analysts, Judgement
 from prograde.simulator.disturbances import CrashingTransport, CrashPoint
 from prograde.simulator.histories import VERSION, History, history_of
 from prograde.simulator.invariants import STUCK_SECONDS, Invariants
@@ -49,6 +51,9 @@ DAY_EVERY: Final = 50
 RETRIES_MAX: Final = 3
 
 STORY_WRITES: Final = 20
+
+ANALYSIS_SECONDS: Final = 3.0
+"""How long an analysis takes that measures once, and how often one that goes on is judged."""
 
 FLAPPING: Final = ("crash", "oom")
 """Images whose pods come and go for ever: every coming counts as progress, so an update neither ends nor is late."""
@@ -144,6 +149,8 @@ class _Runner:
         self.run = run
         self.rng = random.Random(run.seed)
         self.retries = 0
+        self.is_well = False
+        """Whether everything goes well from now on."""
         self.point = CrashPoint()
 
     async def play(self) -> None:
@@ -165,6 +172,8 @@ class _Runner:
         ) as it:
             self.it = it
             self.player = Player(it, self.invariants, self.run.history, self.point, self._log)
+            analysts = Analysts(sandbox, self._judge, least_seconds=ANALYSIS_SECONDS)
+            others = [asyncio.create_task(analysts.run()), asyncio.create_task(self._ask_again(analysts))]
             try:
                 self.player.apply(self.run.history.manifests)
                 for move in self.run.history.moves:
@@ -180,6 +189,27 @@ class _Runner:
             finally:
                 self.run.requests = sum(it.sandbox.request_log.counts.values())
                 await self.player.end()
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+
+    # --- analysis -------------------------------------------------------------------------------------------------
+
+    async def _ask_again(self, analysts: Analysts) -> None:
+        """Let runs that go on be judged now and then, as long as anything may go wrong."""
+        while not self.is_well:
+            await asyncio.sleep(ANALYSIS_SECONDS)
+            analysts.look_again()
+
+    def _judge(self, run: AnalysisRun) -> Judgement | None:
+        """Let one run in three end badly, by its name; none any more once all is to be well."""
+        if self.is_well or not run.status.phase:
+            return None
+        chosen = random.Random(f"{self.run.seed} {run.metadata.name}").random()
+        for share, phase in ((0.2, "Failed"), (0.28, "Inconclusive"), (0.33, "Error")):
+            if chosen < share:
+                return Judgement(phase, "as drawn")
+        return None
 
     # --- the log --------------------------------------------------------------------------------------------------
 
@@ -245,6 +275,7 @@ class _Runner:
     async def _expect_health(self) -> None:
         """Expect that a good version can always be rolled out, by a user who does what the phase asks for."""
         self._log("a good version is rolled out")
+        self.is_well = True
         self.player.as_user(self._wish_well)
 
         def help_on() -> bool:

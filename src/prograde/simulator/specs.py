@@ -62,7 +62,16 @@ def _basic_canary(rng: random.Random) -> Json:
         canary["steps"] = steps(rng, is_routed=False)
     if rng.random() < 0.2:
         canary |= {"stableService": "active", "canaryService": "preview"}
-    return canary | _metadata(rng)
+    return canary | _metadata(rng) | _background_analysis(rng)
+
+
+def _background_analysis(rng: random.Random) -> Json:
+    if rng.random() < 0.85:
+        return {}
+    analysis: Json = {"templates": [{"templateName": "background"}]}
+    if rng.random() < 0.5:
+        analysis["startingStep"] = rng.choice((0, 1, 2))
+    return {"analysis": analysis}
 
 
 def _metadata(rng: random.Random) -> Json:
@@ -94,7 +103,7 @@ def _routed_canary(rng: random.Random) -> Json:
         canary["abortScaleDownDelaySeconds"] = rng.choice((0, 1, 10))
     if rng.random() < 0.2:
         canary["minPodsPerReplicaSet"] = rng.choice((1, 2, 3))
-    return canary | _metadata(rng)
+    return canary | _metadata(rng) | _background_analysis(rng)
 
 
 def _routing(router: str, prefix: str) -> Json:
@@ -126,8 +135,10 @@ def steps(rng: random.Random, *, is_routed: bool) -> list[Json]:
     chosen: list[Json] = []
     for _ in range(rng.randint(0, 5)):
         kind = rng.random()
-        if kind < 0.5:
+        if kind < 0.46:
             chosen.append({"setWeight": rng.choice(WEIGHTS)})
+        elif kind < 0.52:
+            chosen.append({"analysis": {"templates": [{"templateName": "step"}]}})
         elif kind < 0.72:
             chosen.append({"pause": {"duration": rng.choice((1, "2s", 5, "10s", "1m"))}})
         elif kind < 0.88 or not is_routed:
@@ -170,4 +181,7 @@ def _blue_green(rng: random.Random) -> Json:
         blue_green["scaleDownDelayRevisionLimit"] = rng.choice((0, 1, 2))
     if rng.random() < 0.4:
         blue_green["abortScaleDownDelaySeconds"] = rng.choice((0, 1, 10))
+    for when in ("prePromotionAnalysis", "postPromotionAnalysis"):
+        if rng.random() < 0.15:
+            blue_green[when] = {"templates": [{"templateName": "step"}]}
     return blue_green

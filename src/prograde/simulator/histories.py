@@ -16,13 +16,13 @@ import msgspec
 from prograde.api.rollout import Rollout
 from prograde.simulator import specs
 from prograde.simulator.scenery import make_up
-from prograde.simulator.specs import BROKEN_IMAGES, GOOD_IMAGES, NAME
+from prograde.simulator.specs import BROKEN_IMAGES, GOOD_IMAGES, NAME, WORKLOAD
 
 __all__ = ["VERSION", "History", "Move", "history_of", "service", "surroundings"]
 
 Json = dict[str, Any]
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 MOVES_MAX: Final = 24
 """Long enough for several updates and accidents on top of each other, short enough to be read."""
@@ -45,20 +45,35 @@ class History(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     seed: int
     version: int = VERSION
     spec: Json
+    scale_down: str = ""
+    """Set, the template is that of a Deployment, and this is what becomes of the Deployment's own pods."""
     moves: tuple[Move, ...]
 
     @property
     def manifests(self) -> list[Json]:
-        """Return the Rollout and what it may name: its Services, routing objects and templates."""
-        return [self.rollout, *surroundings(self.rollout)]
+        """Return the Rollout and what it may name: its Services, routing objects, templates, and its Deployment."""
+        workload = [self._deployment()] if self.scale_down else []
+        return [*workload, self.rollout, *surroundings(self.rollout)]
 
     @property
     def rollout(self) -> Json:
+        spec = self.spec
+        if self.scale_down:
+            reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": WORKLOAD, "scaleDown": self.scale_down}
+            spec = {**{name: value for name, value in spec.items() if name != "template"}, "workloadRef": reference}
         return {
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Rollout",
             "metadata": {"name": NAME, "namespace": "default"},
-            "spec": self.spec,
+            "spec": spec,
+        }
+
+    def _deployment(self) -> Json:
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": WORKLOAD, "namespace": "default"},
+            "spec": {name: self.spec[name] for name in ("replicas", "selector", "template")},
         }
 
 
@@ -83,7 +98,7 @@ def service(name: str) -> Json:
 def history_of(seed: int) -> History:
     """Return the history that belongs to `seed`."""
     rng = random.Random(f"{VERSION} {seed}")
-    spec = specs.spec(rng)
+    spec, scale_down = specs.spec(rng), specs.scale_down(rng)
     kinds = [kind for kind in _MOVES if rng.random() < 0.4] or ["image"]
     kinds += ["image", "image", "promote", "heal", "heal"]
     moves = []
@@ -92,7 +107,7 @@ def history_of(seed: int) -> History:
         # Mostly in the middle of things, sometimes when they have come to rest.
         pause = rng.choice((rng.uniform(0, 0.3), rng.uniform(0, 2), rng.uniform(0, 20), rng.uniform(20, 90)))
         moves.append(Move(round(pause, 3), kind, _MOVES.get(kind, _nothing)(rng)))
-    return History(seed=seed, spec=spec, moves=tuple(moves))
+    return History(seed=seed, spec=spec, scale_down=scale_down, moves=tuple(moves))
 
 
 # ---- The moves -------------------------------------------------------------------------------------------------------

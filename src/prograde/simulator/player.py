@@ -19,7 +19,7 @@ from prograde.sandbox.faults import Action, Delay
 from prograde.simulator.disturbances import TROUBLES, CrashPoint, watch_trouble
 from prograde.simulator.histories import History, Move, service, surroundings
 from prograde.simulator.invariants import Invariants
-from prograde.simulator.specs import NAME
+from prograde.simulator.specs import NAME, WORKLOAD
 from prograde.simulator.world import World
 
 __all__ = ["RECOVERY_SECONDS", "Player"]
@@ -245,10 +245,14 @@ class Player:
             case "retry":
                 it.retry(NAME)
             case "image":
-                it.set_image(NAME, move.value)
+                self.set_image(move.value)
             case "image-and-size":
                 image, size = move.value
-                it.patch(NAME, {"spec": {"replicas": size, "template": template(image)}})
+                if self.history.scale_down:
+                    self.set_image(image)
+                    it.patch(NAME, {"spec": {"replicas": size}})
+                else:
+                    it.patch(NAME, {"spec": {"replicas": size, "template": _template(image)}})
             case "undo":
                 self._undo(move.value)
             case "scale":
@@ -294,7 +298,19 @@ class Player:
         """Go back to one of the revisions that there are."""
         images = [each["spec"]["template"]["spec"]["containers"][0]["image"] for each in self.sets()]
         if images:
-            self.it.set_image(NAME, images[int(share * len(images))])
+            self.set_image(images[int(share * len(images))])
+
+    def set_image(self, image: str) -> None:
+        """Change the image where the template is."""
+        resource, name = ("deployments", WORKLOAD) if self.history.scale_down else ("rollouts", NAME)
+        self.it.sandbox.patch(resource, name, {"spec": {"template": _template(image)}})
+
+    def image(self) -> str:
+        """Return the image of the template."""
+        resource, name = ("deployments", WORKLOAD) if self.history.scale_down else ("rollouts", NAME)
+        template = self.it.sandbox.get(resource, name)["spec"]["template"]
+        image: str = template["spec"]["containers"][0]["image"]
+        return image
 
     def recreate(self) -> None:
         """Apply the whole history's manifests again if the Rollout is gone."""
@@ -350,7 +366,7 @@ class Player:
         what()
 
 
-def template(image: str) -> Json:
+def _template(image: str) -> Json:
     """Return the patch of a pod template that sets the image."""
     return {"spec": {"containers": [{"name": "demo", "image": image}]}}
 

@@ -30,9 +30,9 @@ from prograde.simulator.disturbances import CrashingTransport, CrashPoint
 from prograde.simulator.histories import VERSION, History, history_of
 from prograde.simulator.invariants import STUCK_SECONDS, Invariants
 from prograde.simulator.loop import run_virtually, wall_clock
-from prograde.simulator.player import RECOVERY_SECONDS, Player, template
+from prograde.simulator.player import RECOVERY_SECONDS, Player
 from prograde.simulator.scenery import definitions
-from prograde.simulator.specs import BROKEN_IMAGES, GOOD_IMAGES, NAME
+from prograde.simulator.specs import BROKEN_IMAGES, GOOD_IMAGES, NAME, WORKLOAD
 from prograde.simulator.traffic import destinations, shares
 from prograde.simulator.world import world
 
@@ -244,7 +244,7 @@ class _Runner:
     async def _expect_rest(self) -> None:
         """Expect that the Rollout comes to rest without any help, and says so."""
         await self._pass_time(RECOVERY_SECONDS)
-        if any(fault in self._image() for fault in FLAPPING):
+        if any(fault in self.player.image() for fault in FLAPPING):
             await self._pass_time(60)
             return
 
@@ -313,8 +313,8 @@ class _Runner:
         replicas = self.it.rollout(NAME).spec.replicas
         if not replicas:
             spec["replicas"] = 2
-        if self._image() in BROKEN_IMAGES:
-            spec["template"] = template(self.rng.choice(GOOD_IMAGES))
+        if self.player.image() in BROKEN_IMAGES:
+            self.player.set_image(self.rng.choice(GOOD_IMAGES))
         self.it.patch(NAME, {"spec": spec})
 
     def _is_clean(self) -> bool:
@@ -328,12 +328,20 @@ class _Runner:
         }
         if any(size != (rollout.spec.replicas if hash_ == current else 0) for hash_, size in wanted.items()):
             return False
+        if self._is_deployment_kept():
+            return False
         traffic = shares(destinations(rollout, self.it.sandbox.client().get), self._ready())
         if traffic.lost or abs(traffic.by_hash.get(current, 0.0) - 1) > 1e-9:
             return False
         used = _services_in_use(rollout)
         selected = {name: self._selected(name) for name in ("active", "preview")}
         return all(hash_ == (current if name in used else "") for name, hash_ in selected.items())
+
+    def _is_deployment_kept(self) -> bool:
+        """Tell whether the referenced Deployment still has the pods that it was to give up."""
+        if self.run.history.scale_down not in ("onsuccess", "progressively"):
+            return False
+        return bool(self.it.sandbox.get("deployments", WORKLOAD)["spec"]["replicas"])
 
     async def _expect_silence(self) -> None:
         await self._pass_time(60)
@@ -380,11 +388,6 @@ class _Runner:
     def _selected(self, name: str) -> str:
         selector: dict[str, str] = self.it.sandbox.get("services", name)["spec"]["selector"]
         return selector.get(POD_TEMPLATE_HASH_LABEL, "")
-
-    def _image(self) -> str:
-        spec = self.it.sandbox.get("rollouts", NAME)["spec"]["template"]
-        image: str = spec["spec"]["containers"][0]["image"]
-        return image
 
     def _write_count(self) -> int:
         reads = ("get", "list", "watch")

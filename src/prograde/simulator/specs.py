@@ -6,11 +6,14 @@ What is drawn is valid, apart from what a moment makes of it: a spec that nobody
 import random
 from typing import Any, Final
 
-__all__ = ["BROKEN_IMAGES", "GOOD_IMAGES", "NAME", "limits", "spec", "steps", "strategy"]
+__all__ = ["BROKEN_IMAGES", "GOOD_IMAGES", "NAME", "WORKLOAD", "limits", "scale_down", "spec", "steps", "strategy"]
 
 Json = dict[str, Any]
 
 NAME: Final = "subject"
+WORKLOAD: Final = "workload"
+"""The Deployment that has the template, if the Rollout refers to one."""
+
 GOOD_IMAGES: Final = tuple(f"argoproj/rollouts-demo:{color}" for color in ("blue", "green", "yellow", "red", "slow-3"))
 BROKEN_IMAGES: Final = tuple(
     f"argoproj/rollouts-demo:{fault}" for fault in ("does-not-exist", "crash", "never-ready", "oom")
@@ -42,6 +45,11 @@ def spec(rng: random.Random) -> Json:
     if rng.random() < 0.2:
         chosen["rollbackWindow"] = {"revisions": rng.choice((1, 2))}
     return chosen
+
+
+def scale_down(rng: random.Random) -> str:
+    """Return what becomes of the pods of a referenced Deployment; empty for a Rollout with a template of its own."""
+    return "" if rng.random() < 0.85 else rng.choice(("never", "onsuccess", "progressively"))
 
 
 def strategy(rng: random.Random) -> Json:

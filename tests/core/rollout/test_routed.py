@@ -551,3 +551,4 @@ def test_after_a_promotion_the_other_service_of_a_pair_keeps_no_pods_alive() -> 
     services = {"ping": service("ping", selects=V2), "pong": service("pong", selects=V1)}
     context = replace(context, snapshot=replace(context.snapshot, services=services))
     assert sizes(context) == {"v2": 0}
+    assert sizes(context, weights=weights(1, of=V1)) == {}, "unless it gets the least of traffic"

@@ -48,11 +48,12 @@ from prograde.api.rollout import (
 )
 from prograde.api.scalars import format_time
 from prograde.core.objects import JsonObject, ObjectRef, Objects
-from prograde.core.plan import PatchObject, PatchReplicaSet, PatchService, WaitReason
+from prograde.core.plan import Event, PatchObject, PatchReplicaSet, PatchService, WaitReason
 from prograde.core.rollout.context import PlannerSettings, RolloutContext
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.routing import route
 from prograde.core.rollout.services import register_pods_to_come, switch_canary_services
+from prograde.core.routing import Routed, RoutingIntent, Wanted
 
 STEPS = (weight(10), pause(), weight(50))
 REVISION_2 = {names.REVISION_ANNOTATION: "2"}
@@ -334,6 +335,35 @@ def test_a_revision_that_was_abandoned_without_pods_serves_nothing() -> None:
     gone = replica_set("v2", size=3, available=0, revision=2, age=timedelta(minutes=30))
     found = Pass(replace(context, replica_sets=(context.replica_sets[0], gone)))
     assert (found.weight, found.spec["canary"], found.spec["stable"]) == (0, V1, V1)
+
+
+class Direction:
+    """A router that only says which way the traffic goes."""
+
+    name = "direction"
+
+    def wanted(self) -> Wanted:
+        return Wanted()
+
+    def route(self, intent: RoutingIntent, objects: Objects) -> Routed:
+        return Routed(events=(Event("Asked", "back" if intent.is_going_back else "on"),))
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        pytest.param(facts(routed(*STEPS), new=(1, 1), stable=(10, 10)), "on", id="a step"),
+        pytest.param(facts(routed(*STEPS), new=(1, 1), stable=(10, 10), abort=True), "back", id="aborted"),
+        pytest.param(promoted_context(10, recorded=weights(0, of=V1)), "on", id="idle"),
+        pytest.param(promoted_context(10, recorded=weights(30)), "back", id="the stable template has come back"),
+        pytest.param(promoted_context(9, recorded=weights(30), dynamic=True), "back", id="and waits for its pods"),
+    ],
+)
+def test_routers_are_told_which_way_it_goes(context: RolloutContext, expected: str) -> None:
+    context = replace(context, routers=(Direction(),))
+    draft = Draft(context)
+    assert route(context, draft)
+    assert draft.events[0].message == expected
 
 
 # ---- Can stable take it? ------------------------------------------------------------------------------------------

@@ -25,12 +25,21 @@ def test_the_demo_tells_its_story_in_plain_lines_and_ends_well() -> None:
     assert time.monotonic() - started < 90
     assert ran.stderr == ""
     assert "\x1b" not in ran.stdout, "no colours and no redrawing where there is no terminal"
-    acts = ["prograde set image", "Paused", "prograde promote", "Healthy", "does-not-exist", "Degraded"]
-    acts += ["prograde abort", "prograde undo", "Healthy", "Summary"]
+    acts = [
+        "web=argoproj/rollouts-demo:yellow",
+        "blue 90%  yellow 10%",
+        "measured: error-rate of yellow 0.2% (Successful)",
+    ]
+    acts += [
+        "yellow 66%  blue 34%",
+        "Healthy",
+        "web=argoproj/rollouts-demo:red",
+        "measured: error-rate of red 5.0% (Failed)",
+    ]
+    acts += ["Degraded", "does-not-exist", "Degraded", "prograde abort", "prograde undo", "Healthy", "Summary"]
     position = 0
     for act in acts:
         position = ran.stdout.index(act, position)
-    assert "blue 90%  yellow 10%" in ran.stdout
     assert "Available pods never fell below 5 of 5" in ran.stdout
     assert "At no moment did a route lead to a version without available pods" in ran.stdout
     assert re.search(r"\d+ x patch rollouts/status", ran.stdout)

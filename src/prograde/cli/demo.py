@@ -1,11 +1,13 @@
-"""`prograde demo`: a canary, a broken version, an abort and an undo, in a minute, with nothing but this process.
+"""`prograde demo`: a canary that its metrics promote, one that they roll back, and one that cannot start, in a minute.
 
-The traffic is split by an HTTPRoute, as in a cluster with the Gateway API. No requests are sent; at every moment the
-routes, the Services and the pods say where each would end, and the summary says whether any would have been lost.
+Nothing is needed but this process. The cluster listens on a free loopback port. The controller talks to it over HTTPS
+like to any other, and so does the script below: what it does is what the commands do, and it prints which. On a
+terminal the Rollout is redrawn while it changes; otherwise every change is a plain line.
 
-The cluster listens on a free loopback port. The controller talks to it over HTTPS like to any other, and so does the
-script below: what it does is what the commands do, and it prints which. On a terminal the Rollout is redrawn while it
-changes; otherwise every change is a plain line.
+The traffic is split by an HTTPRoute, as in a cluster with the Gateway API. No requests are sent: at every moment the
+routes, the Services and the pods say where requests would end, and so many are counted, with the errors that a version
+makes. What the controller measures are these counts, over HTTP; the summary says how many hit the bad version, and
+whether any would have been lost.
 """
 
 import asyncio
@@ -16,12 +18,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any, Final
 
 import click
 import msgspec
+from aiohttp import web
 
 from prograde import __version__
 from prograde.api.codec import decode
@@ -34,12 +38,10 @@ from prograde.cli.framework import CliError, command
 from prograde.cli.get import wants_colour
 from prograde.cli.mutate import patch_status_first
 from prograde.cli.observe import observe_rollout
-from prograde.cli.promote import promotion
 from prograde.cli.set_image import update_image
 from prograde.cli.tree import rollout_text
 from prograde.cli.undo import undo_rollout
 from prograde.controller.manager import run_controller
-from prograde.controller.resources import ROLLOUTS
 from prograde.controller.settings import ControllerSettings
 from prograde.dashboard.views import RolloutView
 from prograde.kube.client import Client
@@ -58,6 +60,7 @@ __all__ = ["demo"]
 NAME: Final = "shop"
 CONTAINER: Final = "web"
 YELLOW: Final = "argoproj/rollouts-demo:yellow"
+RED: Final = "argoproj/rollouts-demo:red"
 BROKEN: Final = "argoproj/rollouts-demo:does-not-exist"
 
 PATIENCE_SECONDS: Final = 60.0
@@ -67,6 +70,12 @@ STORY_LINES_MIN: Final = 6
 """How much of the story stays visible on a terminal that is too small for the tree."""
 
 LOOK_SECONDS: Final = 0.05
+REQUESTS_PER_SECOND: Final = 500
+REQUESTS_MIN: Final = 20
+ERROR_RATES: Final = {"red": 0.05}
+USUAL_ERROR_RATE: Final = 0.002
+METRICS_ADDRESS: Final = "http://metrics.shop"
+"""What the manifest calls the server of the counts, whose port is not known before."""
 
 CONTROLLER_AGENT: Final = "prograde-controller"
 
@@ -75,8 +84,9 @@ CONTROLLER_AGENT: Final = "prograde-controller"
     "demo",
     usage="[flags]",
     text=(
-        "Watch a rollout on an embedded cluster: a canary is promoted, a broken version degrades, is aborted and "
-        "undone. Everything runs in this process and on loopback; it ends by itself in well under 90 seconds."
+        "Watch rollouts on an embedded cluster: a canary is promoted by its metrics, a bad one is rolled back by "
+        "them, and one that cannot start is aborted and undone. Everything runs in this process and on loopback; it "
+        "ends by itself in well under 90 seconds."
     ),
     examples=(
         "# Watch it\nprograde demo\n\n"
@@ -108,7 +118,9 @@ async def _run(screen: "Screen", *, keep: bool) -> int:
         controller = await stack.enter_async_context(_controller(endpoint))
         session = await stack.enter_async_context(_session(endpoint, "prograde-demo"))
         screen.say(f"An embedded cluster listens on {endpoint.url}, and the controller watches it.")
-        story = asyncio.create_task(_tell(screen, cluster, session))
+        traffic = Traffic(cluster)
+        address = await stack.enter_async_context(traffic.serving())
+        story = asyncio.create_task(_tell(screen, cluster, session, traffic, address))
         stopped = asyncio.create_task(stop.wait())
         try:
             await first_of(story, stopped, controller=controller)
@@ -143,15 +155,15 @@ async def first_of(*tasks: "asyncio.Task[Any]", controller: "asyncio.Task[None]"
         raise CliError(f"the demo's controller has ended: {failure or 'it was stopped'}") from failure
 
 
-async def _tell(screen: "Screen", cluster: Sandbox, session: Session) -> int:
+async def _tell(screen: "Screen", cluster: Sandbox, session: Session, traffic: "Traffic", address: str) -> int:
     """Play all acts and print the summary; return the exit code."""
-    cluster.apply(resources.files("prograde.cli").joinpath("demo.yaml").read_text())
+    manifest = resources.files("prograde.cli").joinpath("demo.yaml").read_text()
+    cluster.apply(manifest.replace(METRICS_ADDRESS, address))
     screen.say("$ kubectl apply -f demo.yaml")
-    traffic = Traffic(cluster)
     async with observe_rollout(session, NAME) as views:
         watcher = Watcher(screen, traffic)
         following = asyncio.create_task(watcher.follow(views))
-        looking = asyncio.create_task(traffic.watch())
+        looking = asyncio.create_task(traffic.watch(screen.say))
         try:
             await _acts(screen, session, watcher)
         except TimeoutError:
@@ -169,36 +181,34 @@ async def _tell(screen: "Screen", cluster: Sandbox, session: Session) -> int:
 
 async def _acts(screen: "Screen", session: Session, watcher: "Watcher") -> None:
     await watcher.until(lambda view: view.status == "Healthy")
-    screen.say("The first version is up. A second one is rolled out:")
+    screen.say("The first version is up. A second one is rolled out, and its error rate decides how far:")
     screen.say(f"$ prograde set image {NAME} {CONTAINER}={YELLOW}")
     await update_image(session, NAME, CONTAINER, YELLOW)
-    await watcher.until(lambda view: view.status == "Paused" and view.step == "1/6")
+    await watcher.until(lambda view: _is_at_analysis(view))
     screen.say(f"$ prograde explain {NAME}\n  {await _why(session)}")
-    await asyncio.sleep(2)
-    screen.say(f"$ prograde promote {NAME}")
-    await _promote(session)
     await watcher.until(lambda view: view.status == "Healthy")
 
-    screen.say("It went through all steps. The third version cannot even start:")
+    screen.say("It went through all steps by itself. The third version makes errors:")
+    screen.say(f"$ prograde set image {NAME} {CONTAINER}={RED}")
+    await update_image(session, NAME, CONTAINER, RED)
+    await watcher.until(lambda view: view.status == "Degraded" and _pods_of(view, RED) == 0)
+    screen.say("The controller has taken it back. The fourth one cannot even start:")
     screen.say(f"$ prograde set image {NAME} {CONTAINER}={BROKEN}")
     await update_image(session, NAME, CONTAINER, BROKEN)
-    await watcher.until(lambda view: view.status == "Degraded")
+    await watcher.until(lambda view: view.status == "Degraded" and _pods_of(view, BROKEN) > 0)
     screen.say(f"$ prograde explain {NAME}\n  {await _why(session)}")
     await asyncio.sleep(2)
     screen.say(f"$ prograde abort {NAME}")
     await patch_status_first(session.client, session.namespace, NAME, {"status": {"abort": True}})
     await watcher.until(lambda view: view.status == "Degraded" and _pods_of(view, BROKEN) == 0)
     screen.say("The broken version is gone, but the Rollout still asks for it:")
-    screen.say(f"$ prograde undo {NAME}")
-    await undo_rollout(session, NAME, 0)
+    screen.say(f"$ prograde undo {NAME} --to-revision=2")
+    await undo_rollout(session, NAME, 2)
     await watcher.until(lambda view: view.status == "Healthy")
 
 
-async def _promote(session: Session) -> None:
-    rollout = (await session.client.get(ROLLOUTS, session.namespace, NAME)).to(Rollout)
-    wanted = promotion(rollout)
-    assert wanted.status is not None, "a paused canary is promoted through its status"
-    await session.client.patch(ROLLOUTS, session.namespace, NAME, wanted.status, subresource="status")
+def _is_at_analysis(view: RolloutView) -> bool:
+    return any(each.status == "Running" for each in view.analysis_runs)
 
 
 async def _why(session: Session) -> str:
@@ -282,40 +292,99 @@ def _colour_of(image: str) -> str:
     return image.rpartition(":")[2]
 
 
+@dataclass
+class Count:
+    """Requests that a version has had."""
+
+    requests: float = 0.0
+    errors: float = 0.0
+
+
 class Traffic:
-    """Where requests would end at every moment, by routes, Services and pods."""
+    """Where requests end at every moment, by routes, Services and pods, and what becomes of them."""
 
     def __init__(self, cluster: Sandbox) -> None:
         self._client = cluster.client()
+        self._looked_at = time.monotonic()
+        self.counts: dict[str, Count] = {}
+        """By pod-template hash."""
+        self.images: dict[str, str] = {}
         self.most_lost = 0.0
         """The largest share of requests that would have reached no pod at all."""
 
-    async def watch(self) -> None:
-        """Look again and again, until cancelled."""
+    async def watch(self, say: Callable[[str], None]) -> None:
+        """Look again and again, and tell of every new measurement, until cancelled."""
+        told: set[tuple[str, int]] = set()
         while True:
-            self._look()
+            self.look()
+            for run in self._client.list(("argoproj.io", "analysisruns"), "default"):
+                self._tell(run, told, say)
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _tell(self, run: dict[str, Any], told: set[tuple[str, int]], say: Callable[[str], None]) -> None:
+        version = self.images.get(run["metadata"]["labels"].get(POD_TEMPLATE_HASH_LABEL, ""), "?")
+        for result in (run.get("status") or {}).get("metricResults", ()):
+            for number, measured in enumerate(result.get("measurements", ())):
+                key = (run["metadata"]["name"], number)
+                if key not in told and measured.get("finishedAt"):
+                    told.add(key)
+                    sign = "✔" if measured["phase"] == "Successful" else "✖"
+                    value = float(measured.get("value") or "nan")
+                    say(f"           {sign} measured: {result['name']} of {version} {value:.1%} ({measured['phase']})")
 
     def text(self, view: RolloutView) -> str:
         """Return the share of each version, the largest first."""
-        colours = {each.name.rpartition("-")[2]: _colour_of(each.images[0]) for each in view.replica_sets}
-        shared = sorted(self._look().by_hash.items(), key=lambda item: -item[1])
-        return "  ".join(f"{colours.get(pod_hash, pod_hash)} {share:.0%}" for pod_hash, share in shared)
+        shared = sorted(self.look().by_hash.items(), key=lambda item: -item[1])
+        return "  ".join(f"{self.images.get(pod_hash, pod_hash)} {share:.0%}" for pod_hash, share in shared)
 
-    def _look(self) -> Shares:
+    def look(self) -> Shares:
+        """Count the requests since the last look, as they are spread now."""
         found = self._client.get(("argoproj.io", "rollouts"), "default", NAME)
         if found is None:
             return Shares({}, 0.0)
         rollout = decode(msgspec.json.encode(found), Rollout)
-        pods = {
-            each["metadata"]["labels"][POD_TEMPLATE_HASH_LABEL]: each.get("status", {}).get("availableReplicas", 0)
-            for each in self._client.list(("apps", "replicasets"), "default")
-        }
-        where = shares(destinations(rollout, self._client.get), pods)
+        pods = {}
+        for each in self._client.list(("apps", "replicasets"), "default"):
+            pod_hash = each["metadata"]["labels"][POD_TEMPLATE_HASH_LABEL]
+            pods[pod_hash] = each.get("status", {}).get("availableReplicas", 0)
+            self.images[pod_hash] = _colour_of(each["spec"]["template"]["spec"]["containers"][0]["image"])
+        spread = shares(destinations(rollout, self._client.get), pods)
+        now_seconds = time.monotonic()
+        requests = (now_seconds - self._looked_at) * REQUESTS_PER_SECOND
+        self._looked_at = now_seconds
+        for pod_hash, share in spread.by_hash.items():
+            count = self.counts.setdefault(pod_hash, Count())
+            count.requests += requests * share
+            count.errors += requests * share * ERROR_RATES.get(self.images.get(pod_hash, ""), USUAL_ERROR_RATE)
         # Before the first pods there is nothing to send requests to.
         if any(pods.values()):
-            self.most_lost = max(self.most_lost, where.lost)
-        return where
+            self.most_lost = max(self.most_lost, spread.lost)
+        return spread
+
+    def of(self, colour: str) -> Count:
+        """Return what a version has had."""
+        return next((self.counts[each] for each, image in self.images.items() if image == colour), Count())
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serve the counts on a free port of loopback; yields the address."""
+
+        async def errors(request: web.Request) -> web.Response:
+            count = self.counts.get(request.query.get("version", ""), Count())
+            # Too few to say anything: an error rate needs requests.
+            rate = count.errors / count.requests if count.requests >= REQUESTS_MIN else 0.0
+            return web.json_response({"requests": round(count.requests), "rate": round(rate, 4)})
+
+        app = web.Application()
+        app.router.add_get("/errors", errors)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            host, port = runner.addresses[0][:2]
+            yield f"http://{host}:{port}"
+        finally:
+            await runner.cleanup()
 
 
 class Watcher:
@@ -369,15 +438,16 @@ def _summary(watcher: Watcher, traffic: Traffic, cluster: Sandbox, seconds: floa
             writes[f"{request.verb} {request.resource}"] += 1
     counted = ", ".join(f"{count} x {what}" for what, count in sorted(writes.items()) if "leases" not in what)
     kept = watcher.lowest_available >= watcher.desired
+    requests, red = sum(each.requests for each in traffic.counts.values()), traffic.of("red")
+    promise = "as promised" if kept else "that breaks the promise of a canary with a router!"
+    lost = f"Up to {traffic.most_lost:.0%} of the requests would have reached no pod!"
     return "\n".join(
         [
             "Summary",
-            f"  {seconds:.0f} s: one version promoted through 6 steps, one broken version aborted and undone.",
-            f"  Available pods never fell below {watcher.lowest_available} of {watcher.desired}: "
-            + ("as promised." if kept else "that breaks the promise of a canary with a router!"),
-            "  At no moment did a route lead to a version without available pods."
-            if not traffic.most_lost
-            else f"  Up to {traffic.most_lost:.0%} of the requests would have reached no pod!",
+            f"  {seconds:.0f} s: one version promoted by its metrics, one rolled back by them, one aborted and undone.",
+            f"  {red.requests:.0f} of {requests:.0f} requests reached the bad version, {red.errors:.0f} failed there.",
+            f"  Available pods never fell below {watcher.lowest_available} of {watcher.desired}: {promise}.",
+            f"  {lost if traffic.most_lost else 'At no moment did a route lead to a version without available pods.'}",
             f"  Writes of the controller: {counted}.",
             "  Next: 'prograde demo --keep' and use kubectl, or 'prograde sandbox' for a cluster of your own.",
         ]

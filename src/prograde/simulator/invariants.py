@@ -91,7 +91,7 @@ class Invariants:
 
     def note_plan(self, rollout: Rollout, plan: Plan[RolloutStatus]) -> None:
         """Take note of when a controller means to look at a Rollout again."""
-        if plan.requeue_at is None:
+        if plan.requeue_at is None or plan.error:  # what fails is tried again with a back-off, whatever it says
             self._due.pop(rollout.metadata.uid, None)
         else:
             self._due[rollout.metadata.uid] = plan.requeue_at

@@ -249,7 +249,10 @@ class _Runner:
             return
 
         def is_at_rest() -> bool:
-            phase, message = phase_and_message(self.it.rollout(NAME))
+            rollout = self.it.rollout(NAME)
+            phase, message = phase_and_message(rollout)
+            if rollout.spec.paused:
+                return True  # whoever resumes the controller's pause and keeps his own has not resumed yet
             return phase == PHASE_HEALTHY or (phase in (PHASE_PAUSED, PHASE_DEGRADED) and bool(message))
 
         await self._until(is_at_rest, "come to rest")

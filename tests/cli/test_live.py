@@ -174,7 +174,7 @@ def test_explain_names_what_a_rollout_waits_for(cluster: Cluster) -> None:
         (("get", "rollout", "x", "-w"), 'rollout.argoproj.io "x" not found'),
         (("get", "exp", "x", "-w"), 'experiment.argoproj.io "x" not found'),
         (("status", "x"), 'rollout.argoproj.io "x" not found'),
-        (("explain", "x"), 'rollout.argoproj.io "x" not found'),
+        (("explain", "idl"), 'rollout.argoproj.io "idl" not found in namespace default; did you mean idle?'),
         (("promote", "x"), 'rollouts.argoproj.io "x" not found'),
         (("abort", "x"), 'rollouts.argoproj.io "x" not found'),
         (("retry", "exp", "x"), 'experiments.argoproj.io "x" not found'),

@@ -15,6 +15,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -49,6 +50,9 @@ DAY_EVERY: Final = 50
 """One of so many histories is watched for a whole day: what comes round daily must not write either."""
 
 RETRIES_MAX: Final = 3
+
+PATIENCE_SECONDS: Final = 120.0
+"""After so long a person looks at the stable version, too, and finds it broken."""
 
 STORY_WRITES: Final = 20
 
@@ -103,11 +107,13 @@ class Run:
         """Return the failure with what is needed to see it again."""
         moves = "\n".join(f"  {move}" for move in self.history.moves)
         tail = "\n".join(f"  {line}" for line in self.log[-STORY_WRITES:])
+        scale_down = self.history.scale_down
+        workload = f"\ntemplate of a Deployment, scaleDown: {scale_down}" if scale_down else ""
         return (
             f"seed {self.seed} (version {self.history.version}): {self.failure}\n"
             f"again:   python -m prograde.simulator --seeds 1 --start {self.seed}\n"
             f"smaller: python -m prograde.simulator --shrink {self.seed}\n"
-            f"spec: {self.history.spec}\nmoves:\n{moves}\nlast writes:\n{tail}"
+            f"spec: {self.history.spec}{workload}\nmoves:\n{moves}\nlast writes:\n{tail}"
         )
 
 
@@ -281,6 +287,8 @@ class _Runner:
         self.is_well = True
         self.player.as_user(self._wish_well)
 
+        patient_until = wall_clock() + timedelta(seconds=PATIENCE_SECONDS)
+
         def help_on() -> bool:
             rollout = self.it.rollout(NAME)
             phase, _ = phase_and_message(rollout)
@@ -292,8 +300,8 @@ class _Runner:
                     self.player.as_user(lambda: self.it.patch(NAME, {"status": {"promoteFull": True}}, "status"))
             elif phase == PHASE_PAUSED:
                 self.player.as_user(lambda: self.it.promote(NAME))
-            elif phase == PHASE_DEGRADED and self._is_stable_broken(rollout):
-                # A step that waits for such a stable revision never ends either.
+            elif wall_clock() > patient_until and self._is_stable_broken(rollout):
+                # A step that waits for such a stable revision never ends either, and one that flaps is never late.
                 self.player.as_user(lambda: self.it.patch(NAME, {"status": {"promoteFull": True}}, "status"))
             return phase == PHASE_HEALTHY and self._is_clean()
 
@@ -316,6 +324,9 @@ class _Runner:
         replicas = self.it.rollout(NAME).spec.replicas
         if not replicas:
             spec["replicas"] = 2
+        if self.run.history.scale_down == "never":
+            # Who keeps a Deployment must let it go himself, or a Recreate waits for its pods to be gone.
+            self.it.sandbox.patch("deployments", WORKLOAD, {"spec": {"replicas": 0}})
         if self.player.image() in BROKEN_IMAGES:
             self.player.set_image(self.rng.choice(GOOD_IMAGES))
         self.it.patch(NAME, {"spec": spec})

@@ -16,7 +16,7 @@ from tests.core.rollout.builders import (
     service,
     weight,
 )
-from tests.core.rollout.routing_world import TABLE, V1, V2, V3, facts, routed, weights
+from tests.core.rollout.routing_world import TABLE, V1, V2, V3, TableRouter, facts, routed, weights
 
 from prograde.api import names
 from prograde.api.rollout import (
@@ -274,6 +274,12 @@ def test_stable_shrinks_one_pass_after_its_traffic_has_left() -> None:
     given: dict[str, Any] = {"stable": (9, 9), "new": (5, 5)}
     assert sizes(facts(strategy, recorded=weights(10), **given), weights=weights(50)) == {}
     assert sizes(facts(strategy, recorded=weights(50), **given), weights=weights(50)) == {"v1": 5}
+
+
+def test_stable_keeps_its_pods_as_long_as_no_router_has_been_asked() -> None:
+    """An update that begins before the first version is complete: all requests go to the little that is there."""
+    context = facts(routed(dynamic_stable_scale=True), replicas=4, index=None, stable=(4, 0), new=(4, 1))
+    assert sizes(replace(context, routers=(TableRouter(),))) == {}
 
 
 def test_the_canary_shrinks_one_pass_after_its_traffic_has_left() -> None:

@@ -266,6 +266,7 @@ def test_an_abort_that_this_pass_adds_counts() -> None:
             id="stable is still growing",
         ),
         pytest.param((weight(50),), {"stable": (5, 3), "new": (4, 4)}, 50, id="nothing recorded: at least the step"),
+        pytest.param((weight(50),), {"stable": (5, 3), "new": (4, 1)}, 20, id="but no more than its pods can carry"),
     ],
 )
 def test_with_a_dynamic_stable_side_an_abort_goes_back_as_stable_grows(

@@ -132,10 +132,14 @@ def _canary_scale(wanted: SetCanaryScale | None) -> CanaryScale | None:
 
 
 def _floor(context: RolloutContext, carried: tuple[TrafficWeights | None, ...]) -> Weights | None:
-    """Return the largest weight of each side. What went to an earlier canary is no business of this one's."""
+    """Return the largest weight of each side. What went to an earlier canary is no business of this one's.
+
+    Routers that have never been asked leave all traffic with stable.
+    """
     known = [each for each in carried if each is not None]
     if not known:
-        return None
+        is_with_stable = bool(carried and context.routers)
+        return Weights(0, defaults.effective_max_traffic_weight(context.spec)) if is_with_stable else None
     new_hash = hash_of(context.new)
     return Weights(
         canary=max(each.canary.weight if each.canary.pod_template_hash == new_hash else 0 for each in known),
@@ -263,7 +267,8 @@ def _scale_others(context: RolloutContext, draft: Draft) -> bool:
     assert strategy is not None
     if draft.weights is not None and draft.weights.verified is False:
         return False
-    needed = referenced_hashes(context, draft)
+    # With no pods wanted there is nobody for a Service to move on to, so that it must not keep the old ones.
+    needed = referenced_hashes(context, draft) if context.replicas > 0 else frozenset()
     free = [
         each for each in newest_revisions_first(context.others) if size_of(each) > 0 and hash_of(each) not in needed
     ]

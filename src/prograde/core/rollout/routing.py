@@ -192,7 +192,7 @@ def _aborted_weight(context: RolloutContext) -> int:
     step = routed.weight_while_handing_back(context)
     lacking = _max_weight(context) - routed.bearable_weight(context, stable)
     if recorded is None:
-        return max(lacking, step)
+        return min(max(lacking, step), routed.bearable_weight(context, context.new))
     current = recorded.canary.weight
     if step <= 0:
         return min(lacking, current)

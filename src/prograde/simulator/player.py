@@ -32,6 +32,9 @@ RECOVERY_SECONDS: Final = 45.0
 REQUEST_FAULT_SECONDS: Final = 15.0
 """How far behind failing requests may keep a controller: its retries back off to ten seconds."""
 
+WATCH_FAULT_SECONDS: Final = 180.0
+"""How far behind broken watches may keep a controller: several of them in a row, each after a back-off of its own."""
+
 PODS_SECONDS: Final = 2.0
 """Pods that fail in the same moment as the controller counts them."""
 
@@ -150,7 +153,7 @@ class Player:
             action = watch_trouble(move.kind, move.value) if isinstance(move.value, (int, float)) else None
             if action is None:
                 return False
-            self.invariants.allow_staleness(RECOVERY_SECONDS)
+            self.invariants.allow_staleness(WATCH_FAULT_SECONDS)
             self._add_fault(action, verbs="watch,list", probability=0.7)
             self.it.sandbox.api.end_watches()
         return True

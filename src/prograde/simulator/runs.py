@@ -302,12 +302,23 @@ class _Runner:
                 self.player.as_user(lambda: self.it.promote(NAME))
             elif wall_clock() > patient_until and self._is_stable_broken(rollout):
                 # A step that waits for such a stable revision never ends either, and one that flaps is never late.
-                self.player.as_user(lambda: self.it.patch(NAME, {"status": {"promoteFull": True}}, "status"))
+                self.player.as_user(lambda: self._give_stable_up(rollout))
             return phase == PHASE_HEALTHY and self._is_clean()
 
         await self._until(help_on, "become Healthy")
         revisions = [each["metadata"]["annotations"][REVISION_ANNOTATION] for each in self.player.sets()]
         assert len(set(revisions)) == len(revisions), f"revisions_are_unique: revisions are doubled: {revisions}"
+
+    def _give_stable_up(self, rollout: Rollout) -> None:
+        """Go forward without a stable version to fall back on.
+
+        A basic canary also waits for room: superseded pods that are available stay until others are, and broken stable
+        pods stay while those do. Whoever allows that all are missing breaks the tie.
+        """
+        self.it.patch(NAME, {"status": {"promoteFull": True}}, "status")
+        canary = rollout.spec.strategy.canary
+        if canary is not None and canary.traffic_routing is None and canary.max_unavailable != "100%":
+            self.it.patch(NAME, {"spec": {"strategy": {"canary": {"maxUnavailable": "100%"}}}})
 
     def _is_stable_broken(self, rollout: Rollout) -> bool:
         images = {

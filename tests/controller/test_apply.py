@@ -16,7 +16,7 @@ from prograde.controller.apply import Applied, Applier, OwnerGone
 from prograde.controller.expectations import Expectations
 from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, REPLICA_SETS, ROLLOUTS, resource_of
 from prograde.controller.settings import ControllerSettings
-from prograde.core.objects import DEPLOYMENTS, ObjectKind, ObjectRef
+from prograde.core.objects import DEPLOYMENTS, INGRESSES, ObjectKind, ObjectRef
 from prograde.core.plan import (
     Action,
     AdoptReplicaSet,
@@ -224,15 +224,25 @@ async def test_nothing_is_adopted_for_a_rollout_that_was_replaced_meanwhile() ->
         assert not on.see("replicasets", "cart-1")["metadata"].get("ownerReferences")
 
 
+@pytest.mark.parametrize(
+    ("create", "what"),
+    [
+        (CreateReplicaSet(name="cart-1", manifest=replica_set("cart-1")), "ReplicaSet cart-1"),
+        (CreateAnalysisRun(name="cart-1", manifest={}), "AnalysisRun cart-1"),
+        (CreateExperiment(name="cart-1", manifest={}), "Experiment cart-1"),
+        (CreateObject(ref=ObjectRef(INGRESSES, "default", "cart-1"), manifest={}), "Ingress cart-1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 @virtual_time
-async def test_nothing_is_created_for_a_rollout_that_is_gone() -> None:
+async def test_nothing_is_created_for_a_rollout_that_is_gone(create: Action, what: str) -> None:
     async with stage() as on:
         rollout = on.rollout
         on.sandbox.delete("rollouts", "cart")
-        create = CreateReplicaSet(name="cart-1", manifest=replica_set("cart-1"))
-        with pytest.raises(OwnerGone, match="not creating ReplicaSet cart-1, because the Rollout has been deleted"):
+        with pytest.raises(OwnerGone, match=f"not creating {what}, because the Rollout has been deleted"):
             await on.applier.apply(rollout, Plan(groups=((create,),)))
-        assert not on.has("replicasets", "cart-1")
+        kinds = ("replicasets", "analysisruns", "experiments", "ingresses")
+        assert not any(on.has(kind, "cart-1") for kind in kinds)
 
 
 @virtual_time

@@ -265,10 +265,8 @@ class Applier:
                 raise AssertionError(f"no way to carry out {action!r}")
 
     async def _create_replica_set(self, rollout: Rollout, action: CreateReplicaSet) -> None:
-        namespace, owner = rollout.metadata.namespace, rollout.metadata
-        # The ReplicaSet of a Rollout that is gone is collected at once, and a cache that has not heard of it yet would
-        # have it created again and again, as fast as the server answers.
-        await self._check_owner(namespace, owner.name, owner.uid, f"not creating ReplicaSet {action.name}")
+        namespace = rollout.metadata.namespace
+        await self._check_still_there(rollout, f"ReplicaSet {action.name}")
         try:
             answer = await self._client.create(
                 REPLICA_SETS, namespace, action.manifest, name=action.name, field_manager=FIELD_MANAGER
@@ -290,6 +288,7 @@ class Applier:
         kind: type[AnalysisRun] | type[Experiment],
     ) -> None:
         namespace = rollout.metadata.namespace
+        await self._check_still_there(rollout, f"{resource.kind} {action.name}")
         try:
             answer = await self._client.create(
                 resource, namespace, action.manifest, name=action.name, field_manager=FIELD_MANAGER
@@ -305,6 +304,7 @@ class Applier:
     async def _create_object(self, rollout: Rollout, action: CreateObject) -> None:
         resource = resource_of(action.ref.kind, self._versions)
         manifest = {**action.manifest, "apiVersion": resource.api_version}
+        await self._check_still_there(rollout, str(action.ref))
         try:
             answer = await self._client.create(
                 resource, action.ref.namespace, manifest, name=action.ref.name, field_manager=FIELD_MANAGER
@@ -367,6 +367,18 @@ class Applier:
         await self._check_owner(namespace, action.owner_name, action.owner_uid, text)
         patch = action.strategic_merge_patch()
         await _unless_not_found(self._patch(REPLICA_SETS, namespace, action.name, patch, kind=STRATEGIC_PATCH))
+
+    async def _check_still_there(self, rollout: Rollout, created: str) -> None:
+        """Ask whether the Rollout is still there before something is created for it.
+
+        What belongs to a Rollout that is gone is collected at once, and a cache that has not heard of it yet would have
+        it created again and again, as fast as the server answers.
+
+        Raises:
+            OwnerGone: it is not there any more.
+        """
+        metadata = rollout.metadata
+        await self._check_owner(metadata.namespace, metadata.name, metadata.uid, f"not creating {created}")
 
     async def _check_owner(self, namespace: str, name: str, uid: str, text: str) -> None:
         """Ask the server, and not a cache, whether a Rollout is still there.

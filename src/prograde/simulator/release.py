@@ -72,6 +72,9 @@ DEPLOY_SECONDS: Final = 3600.0
 QUIET: Final = timedelta(minutes=15)
 """A release that cannot go on by itself is watched for so long after the last change."""
 
+RESYNC: Final = timedelta(hours=6)
+"""The real controller looks at everything again more often, in case a change was lost on the way; here none is."""
+
 EVENTS_SHOWN: Final = frozenset(
     {
         "RolloutAborted",
@@ -332,7 +335,8 @@ class _Release:
             creates_namespaces=True,
             image_rules=(*rules, *DEFAULT_RULES),
         )
-        async with world(sandbox=sandbox, settings=ControllerSettings(), planned=self._take_plan) as it:
+        settings = ControllerSettings(resync_period=RESYNC)
+        async with world(sandbox=sandbox, settings=settings, planned=self._take_plan) as it:
             yield it
 
     # --- before -----------------------------------------------------------------------------------------------------

@@ -254,16 +254,20 @@ def test_the_fix_of_a_broken_stable_version_is_rolled_out() -> None:
     assert world.live == "v2=0 v2=100"
 
 
-def test_scaled_to_nothing_in_the_middle_of_an_update_no_pod_is_left() -> None:
-    world = updating(routed(), to="Healthy", replicas=1)
-    world.broken_images.add("v3")
-    world.set_image("v3")
-    world.run()
+def test_scaled_to_nothing_before_the_stable_service_has_moved_no_pod_is_left() -> None:
+    world = released(routed(), replicas=1)
+    world.set_image("v2")
+    while world.status.stable_rs != world.status.current_pod_hash or world.status.stable_rs == world.hash("v1"):
+        world.step()
+        world.settle_pods()
+    world.broken_images.add("v2")
+    world.settle_pods()
     world.change_spec(replicas=0)
     world.run()
     world.tick(31)
     world.run()
-    assert world.shape() == "0/0/0"
+    assert world.selected("stable") == world.hash("v1"), "there are no pods to move on to"
+    assert world.shape() == "0/0"
 
 
 # ---- Full promotion -----------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ class TemplateNotFound(ValueError):
         kind = "ClusterAnalysisTemplate" if is_cluster_scoped else "AnalysisTemplate"
         super().__init__(f"{kind} '{name}' not found")
         self.name = name
+        self.is_cluster_scoped = is_cluster_scoped
         self.is_nested = is_nested
 
 

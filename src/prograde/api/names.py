@@ -165,8 +165,14 @@ EVENT_LOAD_BALANCER_NOT_FOUND: Final = "LoadBalancerNotFound"
 EVENT_ANALYSIS_RUN_PREFIX: Final = "AnalysisRun"
 """Followed by the phase: ``AnalysisRunFailed``."""
 
+EVENT_ANALYSIS_RUN_TERMINATING: Final = "AnalysisRunTerminating"
 EVENT_TEMPLATE_PREFIX: Final = "Template"
 """On an Experiment, followed by the template's status: ``TemplateRunning``."""
+
+EVENT_EXPERIMENT_PREFIX: Final = "Experiment"
+"""Followed by the phase: ``ExperimentRunning``."""
+
+EVENT_REPLICA_SET_UPDATE_ERROR: Final = "ReplicaSetUpdateError"
 
 # --- Pause reasons, phases and other closed sets of the status ----------------------------------------------
 

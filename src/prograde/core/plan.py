@@ -35,9 +35,11 @@ __all__ = [
     "CreateExperiment",
     "CreateObject",
     "CreateReplicaSet",
+    "CreateService",
     "DeleteAnalysisRun",
     "DeleteExperiment",
     "DeleteReplicaSet",
+    "DeleteService",
     "Event",
     "EvictPod",
     "Json",
@@ -257,6 +259,20 @@ class PatchService(Action, frozen=True, kw_only=True):
         if self.selector:
             patch["spec"] = {"selector": dict(self.selector)}
         return patch
+
+
+class CreateService(Action, frozen=True, kw_only=True):
+    """Create the Service of an Experiment's template; a taken name and any refusal are facts for the next decision."""
+
+    name: str
+    manifest: JsonObject
+
+
+class DeleteService(Action, frozen=True, kw_only=True):
+    """Delete the Service of an Experiment's template. Not found is no error."""
+
+    name: str
+    uid: str
 
 
 class PatchRollout(Action, frozen=True, kw_only=True):

@@ -124,4 +124,5 @@ def experiment_error(experiment: Experiment) -> str | None:
         if template.name in names:
             return f"Experiment {experiment.metadata.name} has repeated template name '{template.name}' in templates"
         names.add(template.name)
-    return None
+    # One that cannot be read would never be over.
+    return _duration_error(experiment.spec.duration, "invalid duration string")

@@ -109,7 +109,6 @@ def test_a_duration_that_is_none_names_its_flag() -> None:
 @pytest.mark.parametrize(
     ("words", "flag"),
     [
-        (("--analysis-threads=5",), "--analysis-threads"),
         (("--experiment-threads=5",), "--experiment-threads"),
         (("--aws-verify-target-group",), "--aws-verify-target-group"),
         (("--aws-target-group-binding-api-version=x/v1",), "--aws-target-group-binding-api-version"),

@@ -285,3 +285,65 @@ def test_the_same_seed_makes_the_same_cluster_event_for_event() -> None:
 
     assert history(1) == history(1)
     assert history(1) != history(2)
+
+
+def job(name: str, script: str, **spec: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "busybox", "command": ["sh", "-c", script]}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template, **spec}}
+
+
+def job_conditions(sandbox: Sandbox, name: str) -> list[tuple[str, str]]:
+    conditions = (sandbox.get("jobs", name).get("status") or {}).get("conditions") or ()
+    return [(each["type"], each["status"]) for each in conditions]
+
+
+COMPLETE = [("SuccessCriteriaMet", "True"), ("Complete", "True")]
+FAILED = [("FailureTarget", "True"), ("Failed", "True")]
+
+
+@pytest.mark.parametrize(
+    ("script", "spec", "conditions", "pod_count"),
+    [
+        pytest.param("sleep 3; exit 0", {}, COMPLETE, 1, id="success"),
+        pytest.param("exit 3", {"backoffLimit": 0}, FAILED, 1, id="no retries"),
+        pytest.param("exit 3", {"backoffLimit": 2}, FAILED, 3, id="two retries"),
+        pytest.param("sleep 600", {"activeDeadlineSeconds": 10}, FAILED, 0, id="deadline"),
+        pytest.param("exit 0", {"completions": 4, "parallelism": 2}, COMPLETE, 4, id="parallelism"),
+        pytest.param("exit 0", {"suspend": True}, [("Suspended", "True")], 0, id="suspended"),
+    ],
+)
+def test_row_92_jobs_complete_fail_and_retry(
+    sandbox: Sandbox, script: str, spec: dict[str, Any], conditions: list[tuple[str, str]], pod_count: int
+) -> None:
+    sandbox.create(job("check", script, **spec))
+    sandbox.advance(120)
+    assert job_conditions(sandbox, "check") == conditions
+    assert len(sandbox.list("pods")) == pod_count
+
+
+def test_row_92_a_finished_job_goes_after_its_time_to_live(sandbox: Sandbox) -> None:
+    sandbox.create(job("check", "exit 0", ttlSecondsAfterFinished=5))
+    sandbox.advance(60)
+    assert (sandbox.list("jobs"), sandbox.list("pods")) == ([], [])
+
+
+def test_row_93_jobs_with_dots_in_their_names_make_valid_pods(sandbox: Sandbox) -> None:
+    name = f"01234567-0123-4567-8901-0123456789ab.{'a' * 24}.1"
+    assert len(name) == 63
+    sandbox.create(job(name, "exit 0"))
+    sandbox.advance(30)
+    assert job_conditions(sandbox, name) == COMPLETE
+    (pod,) = sandbox.list("pods")
+    assert pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == name
+    assert pod["metadata"]["name"].startswith(name[:58])
+
+
+def test_row_95_deleting_a_job_without_options_orphans_its_pods(sandbox: Sandbox) -> None:
+    sandbox.create(job("check", "sleep 600"))
+    sandbox.advance(5)
+    sandbox.client().delete(("batch", "jobs"), "default", "check")
+    sandbox.advance(60)
+    assert sandbox.list("jobs") == []
+    (pod,) = sandbox.list("pods")
+    assert "ownerReferences" not in pod["metadata"]

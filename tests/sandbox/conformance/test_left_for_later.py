@@ -7,9 +7,6 @@ import pytest
 
 LATER = {
     "row_65_restart_from_disk_keeps_objects_and_expires_old_versions": "objects are kept in memory only",
-    "row_92_jobs_complete_fail_and_retry": "there is no Job controller; Jobs are stored and shown",
-    "row_93_jobs_with_dots_in_their_names_make_valid_pods": "there is no Job controller",
-    "row_95_deleting_a_job_without_options_orphans_its_pods": "there is no Job controller to make pods",
     "row_100_an_autoscaler_scales_a_rollout": "there is no autoscaling controller; autoscalers are stored and shown",
     "row_109_process_pods_answer_and_die_with_the_cluster": "pods are simulated, no processes are started",
     "row_110_routing_objects_share_requests_by_weight": "there is no gateway",
@@ -21,9 +18,6 @@ LATER = {
 
 _MODULES = {
     "row_65": "prograde.sandbox.persist",
-    "row_92": "prograde.sandbox.controllers.job",
-    "row_93": "prograde.sandbox.controllers.job",
-    "row_95": "prograde.sandbox.controllers.job",
     "row_100": "prograde.sandbox.controllers.hpa",
     "row_109": "prograde.sandbox.kubelet.process",
     "row_110": "prograde.sandbox.net.gateway",

@@ -19,6 +19,7 @@ from prograde.sandbox.controllers.endpoints import EndpointsController
 from prograde.sandbox.controllers.events import EventRecorder, EventSweeper
 from prograde.sandbox.controllers.gc import GarbageCollector
 from prograde.sandbox.controllers.index import PodIndex
+from prograde.sandbox.controllers.job import JobController
 from prograde.sandbox.controllers.namespace import NamespaceController
 from prograde.sandbox.controllers.node import NodeController, NodeTemplate
 from prograde.sandbox.controllers.replicaset import ReplicaSetController
@@ -110,6 +111,7 @@ class ControllerManager:
             # Before Deployments, so that a ReplicaSet has acted on its last count before it is given the next one.
             ReplicaSetController(client, now, pods, recorder("replicaset-controller")),
             DeploymentController(client, now, recorder("deployment-controller")),
+            JobController(client, now, recorder("job-controller")),
             Scheduler(scheduler_client, now, recorder("default-scheduler", scheduler_client), profile),
             self.kubelet,
             *(() if options.is_lean else (EndpointsController(client, pods),)),

@@ -313,10 +313,19 @@ class _Runner:
         """Go forward without a stable version to fall back on.
 
         A basic canary also waits for room: superseded pods that are available stay until others are, and broken stable
-        pods stay while those do. Whoever allows that all are missing breaks the tie.
+        pods stay while those do. Whoever allows that all are missing breaks the tie. And a subset of Istio is not given
+        to a version that lacks pods, with which everything else waits, until somebody does it by hand.
         """
         self.it.patch(NAME, {"status": {"promoteFull": True}}, "status")
         canary = rollout.spec.strategy.canary
+        routing = canary.traffic_routing if canary is not None else None
+        rule = routing.istio.destination_rule if routing is not None and routing.istio is not None else None
+        if rule is not None:
+            labels = {POD_TEMPLATE_HASH_LABEL: rollout.status.stable_rs}
+            subsets = [{"name": name, "labels": labels} for name in (rule.stable_subset_name, rule.canary_subset_name)]
+            found = self.it.sandbox.get("destinationrules", rule.name)
+            if any(each.get("labels") != labels for each in found["spec"]["subsets"][:1]):
+                self.it.sandbox.patch("destinationrules", rule.name, {"spec": {"subsets": subsets}})
         if canary is not None and canary.traffic_routing is None and canary.max_unavailable != "100%":
             self.it.patch(NAME, {"spec": {"strategy": {"canary": {"maxUnavailable": "100%"}}}})
 

@@ -39,8 +39,8 @@ def test_without_flags_the_settings_are_the_defaults_on_loopback() -> None:
         (("--address=10.0.0.1",), {"endpoint_host": "10.0.0.1"}),
         (("--qps=0.5", "--burst=3"), {"qps": 0.5, "burst": 3}),
         (
-            ("--rollout-threads=1", "--service-threads=2", "--ingress-threads=3"),
-            {"rollout_workers": 1, "service_workers": 2, "ingress_workers": 3},
+            ("--rollout-threads=1", "--experiment-threads=4", "--service-threads=2", "--ingress-threads=3"),
+            {"rollout_workers": 1, "experiment_workers": 4, "service_workers": 2, "ingress_workers": 3},
         ),
         (
             ("--ephemeral-metadata-threads=4", "--ephemeral-metadata-update-pod-retries=0"),
@@ -109,7 +109,6 @@ def test_a_duration_that_is_none_names_its_flag() -> None:
 @pytest.mark.parametrize(
     ("words", "flag"),
     [
-        (("--experiment-threads=5",), "--experiment-threads"),
         (("--aws-verify-target-group",), "--aws-verify-target-group"),
         (("--aws-target-group-binding-api-version=x/v1",), "--aws-target-group-binding-api-version"),
         (("--alb-tag-key-resource-id=x",), "--alb-tag-key-resource-id"),

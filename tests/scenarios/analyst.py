@@ -1,4 +1,4 @@
-"""A stand-in for whoever measures: it starts AnalysisRuns and Experiments, and ends them as a test has decided."""
+"""A stand-in for whoever measures: it starts AnalysisRuns, and ends them as a test has decided."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,29 +29,28 @@ class Analyst:
 
     async def work(self) -> None:
         while True:
-            for kind in ("analysisruns", "experiments"):
-                for run in self._it.sandbox.list(kind):
-                    self._go_on(kind, run)
+            for run in self._it.sandbox.list("analysisruns"):
+                self._go_on(run)
             await asyncio.sleep(0.5)
 
-    def _go_on(self, kind: str, run: Any) -> None:
+    def _go_on(self, run: Any) -> None:
         name, phase = run["metadata"]["name"], (run.get("status") or {}).get("phase", "")
         now = asyncio.get_running_loop().time()
         if phase in FINISHED:
             return
         if run["spec"].get("terminate"):
-            self._say(kind, name, phase="Successful", message="terminated")
+            self._say(name, phase="Successful", message="terminated")
         elif not phase:
             self._began[name] = now
-            self._say(kind, name, phase="Running")
+            self._say(name, phase="Running")
         elif now - self._began[name] >= SECONDS:
             result = next((result for key, result in self.results.items() if key in name), None)
             if result is not None:
-                self._say(kind, name, phase=result, message=f"decided {result}")
+                self._say(name, phase=result, message=f"decided {result}")
 
-    def _say(self, kind: str, name: str, **status: str) -> None:
-        started = {"startedAt": f"{wall_clock():%Y-%m-%dT%H:%M:%SZ}"} if kind == "analysisruns" else {}
-        self._it.sandbox.patch(kind, name, {"status": {**started, **status}})
+    def _say(self, name: str, **status: str) -> None:
+        started = {"startedAt": f"{wall_clock():%Y-%m-%dT%H:%M:%SZ}"}
+        self._it.sandbox.patch("analysisruns", name, {"status": {**started, **status}})
 
 
 def _phase(run: Any) -> str:

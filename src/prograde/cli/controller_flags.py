@@ -48,6 +48,7 @@ _FLAGS: Final[Sequence[Callable[[Any], Any]]] = (
     click.option("--burst", type=_COUNT, default=80, help="Requests that may exceed the rate at once"),
     click.option("--rollout-threads", type=_COUNT, default=10, help="Number of workers for Rollouts"),
     click.option("--service-threads", type=_COUNT, default=10, help="Number of workers for Services"),
+    click.option("--experiment-threads", type=_COUNT, default=10, help="Number of workers for Experiments"),
     click.option("--analysis-threads", type=_COUNT, default=30, help="Number of workers for AnalysisRuns"),
     click.option("--ingress-threads", type=_COUNT, default=10, help="Number of workers for Istio's DestinationRules"),
     click.option(
@@ -85,7 +86,6 @@ _FLAGS: Final[Sequence[Callable[[Any], Any]]] = (
 )
 
 _IDLE_FLAGS: Final[Sequence[tuple[str, Any, str]]] = (
-    ("--experiment-threads", 10, "Number of workers for Experiments"),
     ("--aws-verify-target-group", False, "Verify weights and registration of ALB target groups"),
     ("--aws-target-group-binding-api-version", "elbv2.k8s.aws/v1beta1", "API version of TargetGroupBindings"),
     ("--alb-tag-key-resource-id", "ingress.k8s.aws/resource", "Tag of ALB resources"),
@@ -137,6 +137,7 @@ def settings_from(flags: Mapping[str, Any], environ: Mapping[str, str], namespac
         instance_id=flags["instance_id"],
         resync_period=timedelta(seconds=flags["rollout_resync"]),
         rollout_workers=flags["rollout_threads"],
+        experiment_workers=flags["experiment_threads"],
         service_workers=flags["service_threads"],
         analysis_workers=flags["analysis_threads"],
         ingress_workers=flags["ingress_threads"],

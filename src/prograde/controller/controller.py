@@ -30,6 +30,7 @@ from prograde.api.workloads import ReplicaSet, Service
 from prograde.controller.analysisruns import AnalysisRunReconciler
 from prograde.controller.destinationrules import DestinationRuleReconciler, is_managed_destination_rule
 from prograde.controller.expectations import Expectations
+from prograde.controller.experiments import ExperimentReconciler, experiment_of
 from prograde.controller.gather import Caches, by_controller, by_service, rollout_of
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.ondemand import InformersOnDemand
@@ -164,6 +165,16 @@ class Controller:
                 environment=environment or {},
                 own_namespace=settings.own_namespace,
             )
+        self._experiment_queue = self._queue("Experiments")
+        experiments = ExperimentReconciler(client, self.caches, templates, now=now, record=self._record_about)
+        templates.also_wake(self.caches.experiments, lambda key, urgent: self._experiment_queue.add(key, urgent=urgent))
+        self._experiments = Reconciler(
+            "experiment",
+            self._experiment_queue,
+            experiments.reconcile,
+            failed=self._on_experiment_failed,
+            finished=self._on_experiment_finished,
+        )
         self._rollouts = Reconciler(
             "rollout",
             self._rollout_queue,
@@ -192,6 +203,7 @@ class Controller:
             if await self._are_synced(stop):
                 workers = [
                     group.create_task(run_workers(self._rollouts, self._settings.rollout_workers)),
+                    group.create_task(run_workers(self._experiments, self._settings.experiment_workers)),
                     group.create_task(run_workers(self._services, self._settings.service_workers)),
                     group.create_task(run_workers(self._destination_rules, self._settings.ingress_workers)),
                 ]
@@ -238,6 +250,7 @@ class Controller:
             async with asyncio.timeout(self._settings.grace_period.total_seconds()):
                 await asyncio.gather(
                     self._rollout_queue.drain(),
+                    self._experiment_queue.drain(),
                     self._service_queue.drain(),
                     self._destination_rule_queue.drain(),
                     self._analysis_run_queue.drain(),
@@ -300,9 +313,19 @@ class Controller:
                 msgspec.json.Decoder(Service).decode,
                 rng=self._rng,
                 namespace=self._settings.namespace,
+                indexers={"controller": by_controller},
             ),
             analysis_runs=self._children(ANALYSIS_RUNS, AnalysisRun, selector),
-            experiments=self._children(EXPERIMENTS, Experiment, selector),
+            experiments=Informer(
+                self._client,
+                EXPERIMENTS,
+                msgspec.json.Decoder(Experiment).decode,
+                rng=self._rng,
+                namespace=self._settings.namespace,
+                label_selector=selector,
+                indexers={"controller": by_controller, "analysis": by_analysis},
+                resync_seconds=self._settings.resync_period.total_seconds(),
+            ),
         )
 
     def _children(self, resource: Resource, kind: type[T], label_selector: str) -> Informer[T]:
@@ -360,6 +383,7 @@ class Controller:
             if new is None:
                 self._expectations.settle(owner, REPLICA_SETS, key_of(changed))
             self._rollout_queue.add(owner, urgent=self.caches.replica_sets.has_synced)
+        self._enqueue_experiment_of(changed)
 
     def _on_analysis_run(self, old: AnalysisRun | None, new: AnalysisRun | None) -> None:
         changed = new if new is not None else old
@@ -368,10 +392,24 @@ class Controller:
             self._analysis_run_queue.add(key_of(changed))
         if old is not None and new is not None and old.status.phase == new.status.phase:
             return
-        self._enqueue_owner(new if new is not None else old)
+        self._enqueue_owner(changed)
+        self._enqueue_experiment_of(changed)
 
     def _on_experiment(self, old: Experiment | None, new: Experiment | None) -> None:
-        self._enqueue_owner(new if new is not None else old)
+        changed = new if new is not None else old
+        assert changed is not None
+        is_resync = old is new
+        if new is None:
+            self._metrics.forget_experiment(key_of(changed))
+        # After a deletion as well: that pass forgets what we know about it.
+        self._experiment_queue.add(key_of(changed), urgent=not is_resync and self.caches.experiments.has_synced)
+        if not is_resync:
+            self._enqueue_owner(changed)
+
+    def _enqueue_experiment_of(self, child: ReplicaSet | Service | AnalysisRun) -> None:
+        owner = experiment_of(child)
+        if owner is not None:
+            self._experiment_queue.add(owner, urgent=self.caches.experiments.has_synced)
 
     def _enqueue_owner(self, child: AnalysisRun | Experiment | None) -> None:
         owner = rollout_of(child) if child is not None else None
@@ -383,6 +421,7 @@ class Controller:
         assert service is not None
         key = key_of(service)
         self._service_queue.add(key)
+        self._enqueue_experiment_of(service)
         if old is None or new is None or _is_redirected(old, new):
             # Rollouts that name it may become valid or invalid, or have to point it at their pods again.
             for rollout in self.caches.rollouts.find("service", str(key)):
@@ -409,6 +448,14 @@ class Controller:
         if self.caches.rollouts.get(Key(*key)) is not None:
             self._metrics.reconcile.observe(seconds, *key)
 
+    def _on_experiment_failed(self, key: NamespacedName) -> None:
+        if self.caches.experiments.get(Key(*key)) is not None:
+            self._metrics.experiment_reconcile_error.inc(*key)
+
+    def _on_experiment_finished(self, key: NamespacedName, seconds: float) -> None:
+        if self.caches.experiments.get(Key(*key)) is not None:
+            self._metrics.experiment_reconcile.observe(seconds, *key)
+
     def _queue_services(self, keys: Iterable[str]) -> None:
         for key in keys:
             self._service_queue.add(NamespacedName.parse(key))
@@ -418,7 +465,7 @@ class Controller:
         self._metrics.observe_event(rollout, event)
         self._record_about(rollout, event)
 
-    def _record_about(self, obj: Rollout | AnalysisRun, event: Event) -> None:
+    def _record_about(self, obj: Rollout | AnalysisRun | Experiment, event: Event) -> None:
         """Write an Event, and mirror it in the log."""
         metadata = obj.metadata
         about = ObjectReference(

@@ -105,6 +105,12 @@ class ControllerMetrics:
         self.analysis_run_reconcile_error = add.counter(
             "analysis_run_reconcile_error", "Error occurring during the analysis run", owner
         )
+        self.experiment_reconcile = add.histogram(
+            "experiment_reconcile", "Experiments reconciliation performance.", _RECONCILE_BUCKETS, owner
+        )
+        self.experiment_reconcile_error = add.counter(
+            "experiment_reconcile_error", "Error occurring during the experiment", owner
+        )
         self.events = add.counter(
             "rollout_events_total", "Count of rollout events", ("namespace", "name", "type", "reason")
         )
@@ -134,6 +140,7 @@ class ControllerMetrics:
         self._add_queue_metrics()
         self._add_build_info()
         self._rollouts: Callable[[], Iterable[Rollout]] = tuple
+        self._experiments: Callable[[], Iterable[Experiment]] = tuple
         self._leaving: dict[NamespacedName, float] = {}
         """Deleted Rollouts, and when on the loop's clock their series go; the earliest first."""
         self._unfinished: dict[str, Callable[[], tuple[float, float]]] = {}
@@ -214,6 +221,16 @@ class ControllerMetrics:
             loop.call_later(FORGET_AFTER_SECONDS, self._sweep)
         self._leaving[key] = loop.time() + FORGET_AFTER_SECONDS
 
+    def forget_experiment(self, key: NamespacedName) -> None:
+        """Drop the series of a deleted Experiment, a scrape later, unless there is one of that name again."""
+        asyncio.get_running_loop().call_later(FORGET_AFTER_SECONDS, self._drop_experiment, key)
+
+    def _drop_experiment(self, key: NamespacedName) -> None:
+        if any(key_of(each) == key for each in self._experiments()):
+            return
+        for metric in (self.experiment_reconcile, self.experiment_reconcile_error):
+            metric.discard(lambda labels: (labels["namespace"], labels["name"]) == key)
+
     def _sweep(self) -> None:
         """Drop all that is due in one go: a sweep looks at every series, and Rollouts are deleted by the thousand."""
         loop = asyncio.get_running_loop()
@@ -242,6 +259,7 @@ class ControllerMetrics:
     ) -> None:
         """Compute the info gauges from these caches at every scrape."""
         self._rollouts = rollouts
+        self._experiments = experiments
         self.registry.collect_with(lambda: _rollout_families(tuple(rollouts())))
         self.registry.collect_with(lambda: _run_families(tuple(analysis_runs()), tuple(experiments())))
 

@@ -27,6 +27,7 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Only objects with this instance label are looked after; empty: only those without the label."""
     resync_period: timedelta = timedelta(seconds=900)
     rollout_workers: int = 10
+    experiment_workers: int = 10
     service_workers: int = 10
     analysis_workers: int = 30
     """None of them waits for a provider; the number is that of Argo Rollouts."""

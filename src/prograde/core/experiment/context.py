@@ -8,7 +8,7 @@ finds out counts from the next one on.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -21,16 +21,19 @@ from prograde.api.experiment import (
     ExperimentTemplate,
     ExperimentTemplateStatus,
 )
-from prograde.api.meta import Object, OwnerReference, is_controlled_by
+from prograde.api.meta import Object, OwnerReference, controller_of, is_controlled_by
 from prograde.api.scalars import InvalidDuration, parse_duration, whole_seconds
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.experiment.snapshot import ExperimentSnapshot, Refusal
 from prograde.core.plan import Action, Event, Wait
 
-__all__ = ["Ambiguous", "Draft", "ExperimentContext", "is_terminating", "make_context", "owner_of"]
+__all__ = ["LEFT_OVER_RETRY", "Ambiguous", "Draft", "ExperimentContext", "is_terminating", "make_context", "owner_of"]
 
 Child = TypeVar("Child", ReplicaSet, Service)
 Named = TypeVar("Named", ExperimentTemplate, ExperimentTemplateStatus)
+
+LEFT_OVER_RETRY: Final = timedelta(seconds=1)
+"""When to look again for a name that somebody is about to give up."""
 
 
 class Ambiguous(ValueError):
@@ -113,6 +116,15 @@ class ExperimentContext:
             is_controlled_by(obj, self.experiment.metadata.uid)
             and annotations.get(names.EXPERIMENT_NAME_ANNOTATION) == self.experiment.metadata.name
             and annotations.get(names.EXPERIMENT_TEMPLATE_NAME_ANNOTATION) == template
+        )
+
+    def is_left_over(self, obj: Object) -> bool:
+        """Tell whether an object that is not ours is about to go, maybe as that of an earlier one of our name."""
+        owner = controller_of(obj)
+        return obj.metadata.deletion_timestamp is not None or (
+            owner is not None
+            and (owner.kind, owner.name) == (names.EXPERIMENT, self.experiment.metadata.name)
+            and owner.uid != self.experiment.metadata.uid
         )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from prograde.api import names
 from prograde.api.experiment import ExperimentTemplate, ExperimentTemplateStatus
 from prograde.api.workloads import ReplicaSet, Service
-from prograde.core.experiment.context import Draft, ExperimentContext, owner_of
+from prograde.core.experiment.context import LEFT_OVER_RETRY, Draft, ExperimentContext, owner_of
 from prograde.core.plan import CreateService, DeleteService, Json, JsonObject
 from prograde.core.rollout.replicasets import hash_of
 
@@ -89,6 +89,9 @@ def _ensured(
     if isinstance(refusal.existing, Service):
         if context.is_of_template(refusal.existing, template.name):
             return made
+        if context.is_left_over(refusal.existing):
+            draft.due.append(context.now + LEFT_OVER_RETRY)
+            return status
         cause = f"service {name} already exists and is not owned by experiment template {template.name}"
     elif refusal.is_unreadable:
         cause = f"did not get existing service with name {name}: {refusal.message}"

@@ -28,7 +28,7 @@ from prograde.api.scalars import format_time
 from prograde.api.selectors import selector_with_label
 from prograde.api.workloads import ReplicaSet, ReplicaSetSpec
 from prograde.core.experiment import services
-from prograde.core.experiment.context import Draft, ExperimentContext, owner_of
+from prograde.core.experiment.context import LEFT_OVER_RETRY, Draft, ExperimentContext, owner_of
 from prograde.core.plan import CreateReplicaSet, DeleteReplicaSet, Event, PatchReplicaSet, Wait, WaitReason
 from prograde.core.rollout.replicasets import scale_down_deadline_of, size_of
 
@@ -136,6 +136,9 @@ def _create(
         ):
             # An earlier pass has created it, and the cache has not heard of it yet.
             return replace(status, last_transition_time=context.stamp)
+        if context.is_left_over(refusal.existing):
+            draft.due.append(context.now + LEFT_OVER_RETRY)
+            return replace(status, last_transition_time=status.last_transition_time or context.stamp)
         message = f"ReplicaSet '{name}' already exists and is not owned by experiment template {template.name}"
         return replace(status, status=names.TEMPLATE_ERROR, message=message)
     text = f'Failed to create new replica set "{name}": {refusal.message}'

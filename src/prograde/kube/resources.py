@@ -11,7 +11,7 @@ import msgspec
 
 from prograde.api.meta import NamespacedName
 
-__all__ = ["EVENTS", "LEASES", "PODS", "Key", "Resource"]
+__all__ = ["EVENTS", "JOBS", "LEASES", "PODS", "Key", "Resource"]
 
 
 Key: TypeAlias = NamespacedName
@@ -65,5 +65,6 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PODS = Resource(plural="pods", kind="Pod")
+JOBS = Resource(group="batch", plural="jobs", kind="Job")
 EVENTS = Resource(plural="events", kind="Event")
 LEASES = Resource(group="coordination.k8s.io", plural="leases", kind="Lease")

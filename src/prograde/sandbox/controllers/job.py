@@ -201,12 +201,17 @@ def _verdict(
     if deadline is not None and deadline <= now and not spec.get("suspend"):
         message = "Job was active longer than specified deadline"
         return _Verdict("FailureTarget", "Failed", "DeadlineExceeded", message)
-    completions = spec.get("completions")
-    shares_queue = completions is None
-    if (count.succeeded > 0 and not count.active) if shares_queue else count.succeeded >= completions:
+    if _is_done(spec, count):
         message = "Reached expected number of succeeded pods"
         return _Verdict("SuccessCriteriaMet", "Complete", "CompletionsReached", message)
     return None
+
+
+def _is_done(spec: Object, count: _Count) -> bool:
+    completions = spec.get("completions")
+    if completions is None:
+        return count.succeeded > 0 and not count.active
+    return bool(count.succeeded >= completions)
 
 
 def _wanted(spec: Object, count: _Count) -> int:

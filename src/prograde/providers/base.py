@@ -101,6 +101,8 @@ class AtOnce:
     """The part of a provider that measures within one call, once the reading has been described."""
 
     type_name = ""
+    keeps_value = False
+    """Whether the value is shown even when no condition can be evaluated with it."""
 
     def __init__(self, metric: Metric, context: ProviderContext) -> None:
         self.metric = metric
@@ -120,7 +122,11 @@ class AtOnce:
     async def run(self) -> Measurement:
         """Take a reading and judge it."""
         started_at = whole_seconds(self.context.now())
-        return judged(self.metric, await self.read(), started_at, self.context.now)
+        reading = await self.read()
+        measurement = judged(self.metric, reading, started_at, self.context.now)
+        if self.keeps_value and measurement.phase == names.RUN_ERROR:
+            return msgspec.structs.replace(measurement, value=reading.text)
+        return measurement
 
     async def resume(self, measurement: Measurement) -> Measurement:
         """Nothing is ever in flight here."""

@@ -10,6 +10,7 @@ nothing more is sent to it, and who cannot wait that long is told so.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ CONNECTIONS_PER_HOST_MAX: Final = 50
 
 TOO_MANY_REQUESTS: Final = 429
 SERVICE_UNAVAILABLE: Final = 503
+
+_PASSWORD: Final = re.compile(r"//([^/?#@:]*):[^/?#@]*@")
+"""A password in an address; it is for its server alone."""
 
 
 class HttpError(Exception):
@@ -62,7 +66,7 @@ class _Request:
     follows_redirects: bool
 
     def __str__(self) -> str:
-        return f'{self.method.capitalize()} "{self.url}"'
+        return f'{self.method.capitalize()} "{_PASSWORD.sub(r"//\1:***@", self.url)}"'
 
 
 _InFlight: TypeAlias = "asyncio.Task[HttpAnswer]"

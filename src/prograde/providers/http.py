@@ -66,7 +66,8 @@ class _Request:
     follows_redirects: bool
 
     def __str__(self) -> str:
-        return f'{self.method.capitalize()} "{_PASSWORD.sub(r"//\1:***@", self.url)}"'
+        url = _PASSWORD.sub(r"//\1:***@", self.url)
+        return f'{self.method.capitalize()} "{url}"'
 
 
 _InFlight: TypeAlias = "asyncio.Task[HttpAnswer]"

@@ -77,6 +77,7 @@ class AnalysisRunReconciler:
     Args:
         record: takes Kubernetes Events about a run; must not wait or raise.
         wake: queues a key, once its measurements are there.
+        ended_jobs: says which Jobs of a run are known to have ended, by name.
         environment, own_namespace: of the controller, for providers that look for credentials there.
     """
 
@@ -89,6 +90,7 @@ class AnalysisRunReconciler:
         now: Callable[[], datetime],
         record: Callable[[AnalysisRun, Event], None],
         wake: Callable[[NamespacedName], None],
+        ended_jobs: Callable[[AnalysisRun], frozenset[str]],
         environment: Mapping[str, str],
         own_namespace: str,
     ) -> None:
@@ -98,6 +100,7 @@ class AnalysisRunReconciler:
         self._now = now
         self._record = record
         self._wake = wake
+        self._ended_jobs = ended_jobs
         self._environment = environment
         self._own_namespace = own_namespace
         self._expectations = Expectations()
@@ -156,7 +159,7 @@ class AnalysisRunReconciler:
     # ---- Planning ---------------------------------------------------------------------------------------------------
 
     async def _plan(self, run: AnalysisRun, now: datetime) -> AnalysisPlan:
-        snapshot = AnalysisSnapshot(run=run)
+        snapshot = AnalysisSnapshot(run=run, ended_jobs=self._ended_jobs(run))
         plan = plan_run(snapshot, now)
         secrets: Secrets = {}
         if plan.wants_secrets:

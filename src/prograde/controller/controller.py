@@ -32,6 +32,7 @@ from prograde.controller.destinationrules import DestinationRuleReconciler, is_m
 from prograde.controller.expectations import Expectations
 from prograde.controller.experiments import ExperimentReconciler, experiment_of
 from prograde.controller.gather import Caches, by_controller, by_service, rollout_of
+from prograde.controller.jobs import Jobs
 from prograde.controller.metrics import ControllerMetrics
 from prograde.controller.ondemand import InformersOnDemand
 from prograde.controller.questions import CallPlugin, no_plugins
@@ -155,6 +156,14 @@ class Controller:
         self._analysis_run_queue = self._queue("AnalysisRuns")
         self._measuring: AnalysisRunReconciler | None = None
         if http is not None:
+            jobs = Jobs(
+                client,
+                self._on_demand,
+                wake=self._analysis_run_queue.add,
+                rng=rng,
+                namespace=settings.namespace,
+                environment=environment or {},
+            )
             self._measuring = AnalysisRunReconciler(
                 client,
                 self.caches.analysis_runs,
@@ -162,6 +171,7 @@ class Controller:
                 now=now,
                 record=self._record_about,
                 wake=self._analysis_run_queue.add,
+                ended_jobs=jobs.ended,
                 environment=environment or {},
                 own_namespace=settings.own_namespace,
             )

@@ -28,22 +28,20 @@ from prograde.api.meta import NO_RAW, OwnerReference, controller_of
 from prograde.api.scalars import whole_seconds
 from prograde.api.selectors import format_selector
 from prograde.api.workloads import Pod
-from prograde.core.analysis.schedule import result_of
+from prograde.core.analysis.schedule import JOB_NAME, result_of
 from prograde.kube.client import Client
 from prograde.kube.config import ConnectionConfig, load_in_cluster, load_kubeconfig
 from prograde.kube.errors import AlreadyExists, ApiError, ConfigError, KubeError, NotFound
 from prograde.kube.http import HttpTransport
 from prograde.kube.resources import JOBS, PODS
 from prograde.providers.base import ProviderContext, ProviderError
+from prograde.providers.jobplace import KUBECONFIG_VARIABLE, is_elsewhere, job_namespace
 
-__all__ = ["JOB_NAME", "JOB_NAMESPACE", "JobProvider", "build", "job_name", "job_namespace"]
+__all__ = ["JOB_NAMESPACE", "JobProvider", "build", "job_name"]
 
-JOB_NAME: Final = "job-name"
 JOB_NAMESPACE: Final = "job-namespace"
-"""Where a measurement in flight keeps which Job it waits for."""
+"""Next to the name of the Job in what a measurement in flight keeps."""
 
-KUBECONFIG_VARIABLE: Final = "ARGO_ROLLOUTS_ANALYSIS_JOB_KUBECONFIG"
-NAMESPACE_VARIABLE: Final = "ARGO_ROLLOUTS_ANALYSIS_JOB_NAMESPACE"
 IN_CLUSTER: Final = "in-cluster"
 
 NAME_LENGTH_MAX: Final = 63
@@ -74,9 +72,9 @@ async def build(metric: Metric, context: ProviderContext) -> "JobProvider":
 
 def _connection(environment: Mapping[str, str], now: Callable[[], datetime]) -> ConnectionConfig | None:
     """Return how to reach the cluster of the Jobs; None when it is the controller's own."""
-    where = environment.get(KUBECONFIG_VARIABLE, "")
-    if not where:
+    if not is_elsewhere(environment):
         return None
+    where = environment[KUBECONFIG_VARIABLE]
     try:
         if where == IN_CLUSTER:
             return load_in_cluster(environment)
@@ -86,11 +84,6 @@ def _connection(environment: Mapping[str, str], now: Callable[[], datetime]) -> 
         return load_kubeconfig([path], environ=environment, now=now)
     except ConfigError as err:
         raise ProviderError(str(err)) from err
-
-
-def job_namespace(environment: Mapping[str, str], run_namespace: str) -> str:
-    """Return the namespace that the Jobs of a run are created in."""
-    return environment.get(NAMESPACE_VARIABLE, "") or run_namespace
 
 
 def job_name(run: AnalysisRun, metric: str) -> str:

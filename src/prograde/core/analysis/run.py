@@ -44,6 +44,8 @@ class AnalysisSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """None: not read. A plan that needs them asks for them."""
     missing_secret: str = ""
     """Why a Secret cannot be used: it does not exist, or lacks the key. A transient failure to read it is none."""
+    ended_jobs: frozenset[str] = frozenset()
+    """The Jobs of the run that are known to have ended, by name."""
 
 
 class Trim(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ def plan_run(snapshot: AnalysisSnapshot, now: datetime) -> AnalysisPlan:
         metrics = _metrics(run)
     except _Invalid as err:
         return _failed(run, str(err), now)
-    tasks = due_tasks(run, metrics, now)
+    tasks = due_tasks(run, metrics, now, snapshot.ended_jobs)
     if not tasks:
         return _assessed(run, metrics, now)
     references = secret_references(run.spec.args)

@@ -1,7 +1,8 @@
 """When which metric is measured.
 
     no measurement yet                 after its initial delay, which counts from the start of the run
-    measurement in flight              when its provider wants to be asked again; at once when the run ends
+    measurement in flight              when its provider wants to be asked again; at once when the run ends,
+                                       or when the Job that it waits for has ended
     last one finished                  after the interval, or 10 s after an error
     count reached, metric completed    never again
 
@@ -9,7 +10,7 @@ Times are stored in whole seconds. A measurement is due *at* its time, so that a
 (a simulated one) does not miss it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -21,10 +22,23 @@ from prograde.api.analysis import AnalysisRun, Measurement, Metric, MetricResult
 from prograde.api.defaults import effective_count
 from prograde.api.scalars import InvalidDuration, parse_duration
 
-__all__ = ["RETRY_AFTER_ERROR", "Operation", "Task", "due_tasks", "is_terminating", "next_look", "result_of"]
+__all__ = [
+    "JOB_NAME",
+    "RETRY_AFTER_ERROR",
+    "Operation",
+    "Task",
+    "due_tasks",
+    "is_terminating",
+    "next_look",
+    "result_of",
+]
 
 RETRY_AFTER_ERROR: Final = timedelta(seconds=10)
 """The interval after an error, whatever the metric's own, and that of a metric without one."""
+
+
+JOB_NAME: Final = "job-name"
+"""Where a measurement in flight keeps which Job it waits for."""
 
 
 class Operation(StrEnum):
@@ -58,8 +72,10 @@ def is_terminating(run: AnalysisRun) -> bool:
     )
 
 
-def due_tasks(run: AnalysisRun, metrics: Sequence[Metric], now: datetime) -> tuple[Task, ...]:
-    """Return what is to be done now, in the order of the metrics."""
+def due_tasks(
+    run: AnalysisRun, metrics: Sequence[Metric], now: datetime, ended_jobs: Set[str] = frozenset()
+) -> tuple[Task, ...]:
+    """Return what is to be done now, in the order of the metrics; a measurement whose Job has ended is due."""
     ends = is_terminating(run)
     tasks = []
     for metric in metrics:
@@ -70,7 +86,7 @@ def due_tasks(run: AnalysisRun, metrics: Sequence[Metric], now: datetime) -> tup
         if last is not None and last.finished_at is None:
             if ends:
                 tasks.append(Task(metric=metric, operation=Operation.TERMINATE, measurement=last))
-            elif last.resume_at is None or last.resume_at <= now:
+            elif last.resume_at is None or last.resume_at <= now or last.metadata.get(JOB_NAME) in ended_jobs:
                 tasks.append(Task(metric=metric, operation=Operation.RESUME, measurement=last))
         elif not ends:
             due = _next_new(run, metric, result, now)

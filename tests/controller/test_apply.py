@@ -225,6 +225,26 @@ async def test_nothing_is_adopted_for_a_rollout_that_was_replaced_meanwhile() ->
 
 
 @pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(groups=((PatchRollout(name="cart", annotations={"rollout.argoproj.io/revision": "7"}),),)),
+        Plan(status=RolloutStatus(current_pod_hash="abc")),
+    ],
+    ids=["annotations", "status"],
+)
+@virtual_time
+async def test_nothing_is_written_to_a_rollout_that_has_taken_the_name(plan: Plan[RolloutStatus]) -> None:
+    async with stage() as on:
+        rollout = on.rollout
+        on.sandbox.delete("rollouts", "cart")
+        on.sandbox.apply(ROLLOUT)
+        with pytest.raises(Conflict):
+            await on.applier.apply(rollout, plan)
+        assert on.rollout.metadata.annotations == {}
+        assert on.rollout.status.current_pod_hash == ""
+
+
+@pytest.mark.parametrize(
     ("create", "what"),
     [
         (CreateReplicaSet(name="cart-1", manifest=replica_set("cart-1")), "ReplicaSet cart-1"),

@@ -236,7 +236,7 @@ class Applier:
                 answer = await self._patch(SERVICES, namespace, action.name, action.merge_patch())
                 self._expect(rollout, SERVICES, answer)
             case PatchRollout():
-                answer = await self._patch(ROLLOUTS, namespace, action.name, action.merge_patch())
+                answer = await self._patch(ROLLOUTS, namespace, action.name, _of_same(rollout, action.merge_patch()))
                 self._expect(rollout, ROLLOUTS, answer)
             case PatchPodMetadata():
                 async with self._pod_updates:
@@ -444,8 +444,9 @@ class Applier:
         if not patch:
             log.debug("No status changes. Skipping patch", extra=about)
             return 0
+        metadata = rollout.metadata
         answer = await self._patch(
-            ROLLOUTS, rollout.metadata.namespace, rollout.metadata.name, patch, subresource="status"
+            ROLLOUTS, metadata.namespace, metadata.name, _of_same(rollout, patch), subresource="status"
         )
         self._expect(rollout, ROLLOUTS, answer)
         if log.isEnabledFor(logging.INFO):
@@ -488,6 +489,12 @@ async def _caught(call: Awaitable[None]) -> Exception | None:
     except Exception as err:
         return err
     return None
+
+
+def _of_same(rollout: Rollout, patch: JsonObject) -> JsonObject:
+    """Return `patch` for this very Rollout, and not for one of the same name that has taken its place."""
+    metadata = patch.get("metadata")
+    return {**patch, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "uid": rollout.metadata.uid}}
 
 
 async def _unless_not_found(call: Awaitable[object]) -> None:

@@ -221,6 +221,8 @@ def no_traffic_to_nobody(it: Routed) -> Iterator[str]:
         return
     if not any(it.pods_before.values()) or not all(defaults.effective_replicas(each.spec) for each in it.view.versions):
         return  # who asks for no pods serves nobody
+    if not all(each.hash_ for each in it.after):
+        return  # whoever took the hash off a Service has taken the traffic out of our hands
     before, after = shares(it.before, it.pods_before), shares(it.after, it.pods_after)
     if after.lost > before.lost + 1e-9:
         legs = ", ".join(f"{each.route}: {each.weight:g} to {each.hash_ or 'every pod'}" for each in it.after)
@@ -293,7 +295,9 @@ def paused_means_paused(it: Moved) -> Iterator[str]:
 def aborted_means_back(it: Moved) -> Iterator[str]:
     """An aborted Rollout takes no step, promotes nothing, and gives its canary no more traffic."""
     old, new = it.old.status, it.new.status
-    if not (old.abort and new.abort) or old.current_pod_hash != new.current_pod_hash:
+    if not all(each.status.abort for each in it.view.versions) or not new.abort:
+        return
+    if old.current_pod_hash != new.current_pod_hash:
         return
     before, after = old.current_step_index, new.current_step_index
     counts = {_step_count(each) for each in it.view.versions}

@@ -23,6 +23,9 @@ SECONDS_PER_SEED_MAX: Final = 60
 CHUNK: Final = 8
 """Seeds that a process takes at once."""
 
+TELL_EVERY: Final = 1000
+"""Seeds between two lines that say that it goes on."""
+
 COLLECT_EVERY: Final = 20
 """Runs between two collections of garbage: it is off within a run, and a run leaves some megabytes."""
 
@@ -70,6 +73,8 @@ def main(
     releases = 0
     for outcome in _outcomes(range(start, start + seeds), jobs, twice=twice, with_log=log):
         releases += outcome.releases
+        if outcome.seed > start and not outcome.seed % TELL_EVERY:
+            click.echo(f"{outcome.seed - start} histories, {sum(failures.values())} failed", err=True)
         if log:
             click.echo(outcome.log)
         if outcome.failure:

@@ -197,6 +197,7 @@ class Controller:
             "destinationrule", self._destination_rule_queue, destination_rules.reconcile
         )
         metrics.collect_from(self.caches.rollouts.all, self.caches.analysis_runs.all, self.caches.experiments.all)
+        metrics.collect_templates_from(templates.all)
         self._subscribe()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -400,6 +401,8 @@ class Controller:
         assert changed is not None
         if self._measuring is not None:
             self._analysis_run_queue.add(key_of(changed))
+            if new is None:
+                self._metrics.forget_analysis_run(key_of(changed))
         if old is not None and new is not None and old.status.phase == new.status.phase:
             return
         self._enqueue_owner(changed)

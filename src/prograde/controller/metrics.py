@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from prograde import __version__
-from prograde.api.analysis import AnalysisRun
+from prograde.api.analysis import AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate
 from prograde.api.experiment import Experiment
 from prograde.api.meta import NamespacedName, find_condition, key_of
 from prograde.api.names import (
@@ -24,6 +24,7 @@ from prograde.api.names import (
     REASON_ROLLOUT_PAUSED,
 )
 from prograde.api.rollout import Rollout
+from prograde.controller.analysismetrics import RUN_PHASES, run_metric_families, template_families
 from prograde.core.plan import Event
 from prograde.core.rollout.duration import Attempt
 from prograde.kube.client import Call
@@ -52,7 +53,6 @@ _PHASE_OF_REASON = {
     REASON_ROLLOUT_ABORTED: "Abort",
 }
 _ROLLOUT_PHASES = ("Completed", "Progressing", "Paused", "Timeout", "Error", "Abort")
-_RUN_PHASES = ("Pending", "Error", "Failed", "Successful", "Running", "Inconclusive")
 _NAMELESS_PLURALS = frozenset({"analysisruns", "events", "experiments", "pods", "replicasets"})
 """Requests about these are counted without the object's name: there is no end of such names."""
 
@@ -141,6 +141,8 @@ class ControllerMetrics:
         self._add_build_info()
         self._rollouts: Callable[[], Iterable[Rollout]] = tuple
         self._experiments: Callable[[], Iterable[Experiment]] = tuple
+        self._analysis_runs: Callable[[], Iterable[AnalysisRun]] = tuple
+        self._leaving_runs: set[NamespacedName] = set()
         self._leaving: dict[NamespacedName, float] = {}
         """Deleted Rollouts, and when on the loop's clock their series go; the earliest first."""
         self._unfinished: dict[str, Callable[[], tuple[float, float]]] = {}
@@ -231,6 +233,18 @@ class ControllerMetrics:
         for metric in (self.experiment_reconcile, self.experiment_reconcile_error):
             metric.discard(lambda labels: (labels["namespace"], labels["name"]) == key)
 
+    def forget_analysis_run(self, key: NamespacedName) -> None:
+        """Drop the series of a deleted AnalysisRun, a scrape later; those that are deleted meanwhile go together."""
+        if not self._leaving_runs:
+            asyncio.get_running_loop().call_later(FORGET_AFTER_SECONDS, self._sweep_runs)
+        self._leaving_runs.add(key)
+
+    def _sweep_runs(self) -> None:
+        gone = self._leaving_runs - {key_of(run) for run in self._analysis_runs()}
+        self._leaving_runs = set()
+        for metric in (self.analysis_run_reconcile, self.analysis_run_reconcile_error):
+            metric.discard(lambda labels: (labels["namespace"], labels["name"]) in gone)
+
     def _sweep(self) -> None:
         """Drop all that is due in one go: a sweep looks at every series, and Rollouts are deleted by the thousand."""
         loop = asyncio.get_running_loop()
@@ -260,8 +274,16 @@ class ControllerMetrics:
         """Compute the info gauges from these caches at every scrape."""
         self._rollouts = rollouts
         self._experiments = experiments
+        self._analysis_runs = analysis_runs
         self.registry.collect_with(lambda: _rollout_families(tuple(rollouts())))
         self.registry.collect_with(lambda: _run_families(tuple(analysis_runs()), tuple(experiments())))
+        self.registry.collect_with(lambda: run_metric_families(tuple(analysis_runs())))
+
+    def collect_templates_from(
+        self, templates: Callable[[], Iterable[AnalysisTemplate | ClusterAnalysisTemplate]]
+    ) -> None:
+        """Show the analysis templates that are known whenever somebody asks."""
+        self.registry.collect_with(lambda: template_families(tuple(templates())))
 
     def _collect_unfinished(self) -> Iterable[Family]:
         ages = {name: ask() for name, ask in self._unfinished.items()}
@@ -338,7 +360,7 @@ def _run_families(runs: tuple[AnalysisRun, ...], experiments: tuple[Experiment, 
             [
                 Sample((o.metadata.namespace, o.metadata.name, phase), float((o.status.phase or "Pending") == phase))
                 for o in objects
-                for phase in _RUN_PHASES
+                for phase in RUN_PHASES
             ],
         )
 

@@ -97,6 +97,10 @@ class Templates:
         """Wake Experiments as well; the informer has `by_analysis` as index ``analysis``."""
         self._users.append((experiments, wake))
 
+    def all(self) -> list[AnalysisTemplate | ClusterAnalysisTemplate]:
+        """Return all that are known: none before somebody uses one."""
+        return [*self._namespaced.informer.all(), *self._cluster.informer.all()]
+
     def used_by(
         self, user: User
     ) -> tuple[Mapping[str, AnalysisTemplate], Mapping[str, ClusterAnalysisTemplate]] | None:

@@ -14,7 +14,8 @@ from prograde.cli.framework import CliError, command
 from prograde.cli.get import wants_colour
 from prograde.cli.timeline import timeline_text
 from prograde.sandbox.errors import StatusError
-from prograde.simulator.release import Action, CannotSimulate, Conditions, ErrorRate, simulate_release
+from prograde.simulator.release import CannotSimulate, simulate_release
+from prograde.simulator.timelines import Action, Conditions, ErrorRate
 
 __all__ = ["simulate"]
 

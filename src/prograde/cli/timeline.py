@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from prograde.api.names import PHASE_DEGRADED, PHASE_HEALTHY, PHASE_PAUSED, PHASE_PROGRESSING
-from prograde.simulator.release import Happening, Moment, Timeline, Verdict, Version
+from prograde.simulator.timelines import Happening, Moment, Timeline, Verdict, Version
 
 __all__ = ["span", "timeline_text"]
 

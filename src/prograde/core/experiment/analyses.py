@@ -103,7 +103,8 @@ def _decided(
         return replace(status, phase=names.RUN_ERROR, message=message)
     if context.is_terminating:
         _terminate(draft, run, f"Terminating {analysis.name} ({run.metadata.name})")
-    return replace(status, phase=run.status.phase, message=run.status.message)
+    # Without a phase it has only not been begun, which must not look like being over.
+    return replace(status, phase=run.status.phase or names.RUN_PENDING, message=run.status.message)
 
 
 def _verified(

@@ -17,13 +17,14 @@ from prograde.api.validation import (
     validate_rollout,
     workload_ref_error,
 )
+from prograde.core.analysis.prepared import selects
 
 # --- AnalysisRun ----------------------------------------------------------------------------------------------
 
 
 def run_error(*metrics: dict, **fields) -> str | None:
     spec = {"metrics": [{"name": f"m{i}", "provider": {"web": {}}, **each} for i, each in enumerate(metrics)], **fields}
-    return analysis_run_error(decode(json.dumps(spec).encode(), AnalysisRunSpec))
+    return analysis_run_error(decode(json.dumps(spec).encode(), AnalysisRunSpec), selects)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Specs of AnalysisRuns and Experiments. Both report one error only, as text: the first."""
 
-import re
+from collections.abc import Callable
 
 from prograde.api import defaults
 from prograde.api.analysis import AnalysisRunSpec, Metric, MetricProvider
@@ -14,7 +14,11 @@ __all__ = ["analysis_run_error", "experiment_error", "provider_count"]
 # --- AnalysisRun ----------------------------------------------------------------------------------------------
 
 
-def analysis_run_error(spec: AnalysisRunSpec) -> str | None:
+Selects = Callable[[str, str], bool]
+"""Tells whether the regular expression of a rule is found in the name of a metric."""
+
+
+def analysis_run_error(spec: AnalysisRunSpec, selects: Selects) -> str | None:
     """Return what is wrong with the spec of a run whose arguments have been resolved, None for a valid one.
 
     The phase of the run then is Error, and its message ``Analysis spec invalid: <error>``.
@@ -28,9 +32,15 @@ def analysis_run_error(spec: AnalysisRunSpec) -> str | None:
         names.add(metric.name)
         if error := _metric_error(metric):
             return f"metrics[{index}]: {error}"
-    return _rule_error([rule.metric_name for rule in spec.dry_run], names, "dryRun") or _rule_error(
-        [rule.metric_name for rule in spec.measurement_retention], names, "measurementRetention"
-    )
+    rules = {
+        "dryRun": [rule.metric_name for rule in spec.dry_run],
+        "measurementRetention": [rule.metric_name for rule in spec.measurement_retention],
+    }
+    for field, patterns in rules.items():
+        for index, pattern in enumerate(patterns):
+            if not any(selects(pattern, name) for name in names):
+                return f"{field}[{index}]: Rule didn't match any metric name(s)"
+    return None
 
 
 def _metric_error(metric: Metric) -> str | None:
@@ -87,21 +97,6 @@ def provider_count(provider: MetricProvider) -> int:
     """Return how many providers a metric has; every plugin is one."""
     members = (getattr(provider, name) for name in provider.__struct_fields__ if name != "plugin")
     return sum(member is not None for member in members) + len(provider.plugin)
-
-
-def _rule_error(patterns: list[str], names: set[str], field: str) -> str | None:
-    for index, pattern in enumerate(patterns):
-        if not any(_matches(pattern, name) for name in names):
-            return f"{field}[{index}]: Rule didn't match any metric name(s)"
-    return None
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """Search `name` for a regular expression; a malformed one, such as a bare ``*``, matches nothing."""
-    try:
-        return re.search(pattern, name) is not None
-    except re.error:
-        return False
 
 
 # --- Experiment -----------------------------------------------------------------------------------------------

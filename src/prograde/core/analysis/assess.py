@@ -14,7 +14,6 @@ from prograde.api import names
 from prograde.api.analysis import AnalysisRun, AnalysisRunStatus, Measurement, Metric, MetricResult, RunSummary
 from prograde.api.defaults import effective_consecutive_error_limit, effective_count
 from prograde.api.scalars import integer_value, whole_seconds
-from prograde.core.analysis.schedule import is_terminating
 from prograde.core.plan import Event
 
 __all__ = ["Assessment", "assess", "completion_event", "count_measurement", "metric_phase"]
@@ -136,13 +135,14 @@ def _missed_streak(metric: Metric, result: MetricResult) -> str:
 # ---- The run --------------------------------------------------------------------------------------------------------
 
 
-def assess(run: AnalysisRun, metrics: Sequence[Metric], dry_run: frozenset[str], now: datetime) -> Assessment:
+def assess(
+    run: AnalysisRun, metrics: Sequence[Metric], dry_run: frozenset[str], now: datetime, *, ends: bool
+) -> Assessment:
     """Return the status that follows from the measurements in it.
 
-    `metrics` have their placeholders filled, `dry_run` are the names of those that only try. Whether the run is to end
+    `metrics` have their placeholders filled, `dry_run` are the names of those that only try. Whether the run `ends`
     is decided before: a metric that ends badly here stops the others in the next pass.
     """
-    ends = is_terminating(run)
     results = {each.name: each for each in run.status.metric_results}
     events: list[Event] = []
     worst = ""

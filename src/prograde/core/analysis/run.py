@@ -10,27 +10,25 @@ Measuring is I/O and happens between the two, in `controller`; a status never sh
 has answered. Both functions can be asked again at any time with what the cluster holds.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
-from prograde.api import defaults, names
+from prograde.api import names
 from prograde.api.analysis import AnalysisRun, AnalysisRunStatus, Measurement, Metric, MetricResult, SecretKeyRef
 from prograde.api.scalars import whole_seconds
-from prograde.api.validation import analysis_run_error
 from prograde.core.analysis.arguments import (
     Secrets,
     UnresolvedArguments,
     argument_values,
     redacted,
     resolve_metrics,
-    secret_in_decisions,
     secret_references,
 )
 from prograde.core.analysis.assess import assess, completion_event, count_measurement
-from prograde.core.analysis.schedule import Operation, Task, due_tasks, next_look
+from prograde.core.analysis.prepared import Prepared, prepare
+from prograde.core.analysis.schedule import Operation, Task, due_tasks, is_terminating, next_look, taken
 from prograde.core.plan import Event
 
 __all__ = ["AnalysisPlan", "AnalysisSnapshot", "Outcome", "Trim", "fold", "plan_run"]
@@ -86,20 +84,21 @@ def plan_run(snapshot: AnalysisSnapshot, now: datetime) -> AnalysisPlan:
         return AnalysisPlan()
     if run.status.phase in names.COMPLETED_RUN_PHASES:
         return _time_to_live(run, now)
-    try:
-        metrics = _metrics(run)
-    except _Invalid as err:
-        return _failed(run, str(err), now)
-    tasks = due_tasks(run, metrics, now, snapshot.ended_jobs)
+    prepared = prepare(run.spec)
+    if prepared.error:
+        return _failed(run, prepared.error, now)
+    tasks = due_tasks(run, prepared.metrics, now, snapshot.ended_jobs)
     if not tasks:
-        return _assessed(run, metrics, now)
+        return _assessed(run, prepared, now, ends=is_terminating(run))
     references = secret_references(run.spec.args)
     if snapshot.missing_secret:
         return _failed(run, f"Unable to resolve metric arguments: {snapshot.missing_secret}", now)
     if references and snapshot.secrets is None:
         return AnalysisPlan(wants_secrets=references)
+    if not references:
+        return AnalysisPlan(tasks=tasks)
     try:
-        filled = _with_secrets(run, tasks, snapshot.secrets or {})
+        filled = _with_secrets(run, prepared, tasks, snapshot.secrets or {})
     except UnresolvedArguments as err:
         return _failed(run, f"Unable to resolve metric arguments: {err}", now)
     return AnalysisPlan(tasks=filled)
@@ -111,73 +110,44 @@ def fold(
     """Take the answers to `tasks`, in their order, into the run.
 
     `run` is as the cluster holds it now; it may have changed since the tasks were handed out. An answer to a metric
-    that has gone on without it, which a second controller could have caused, is dropped.
+    that has gone on without it, which a second controller could have caused, is dropped. A run that was told to end
+    meanwhile goes on as long as something has just been left in flight, so that the next pass stops it.
     """
     if run.status.phase in names.COMPLETED_RUN_PHASES or run.metadata.deletion_timestamp is not None:
         return AnalysisPlan()
-    try:
-        metrics = _metrics(run)
-    except _Invalid as err:
-        return _failed(run, str(err), now)
-    dry_run = _dry_run(run, metrics)
+    prepared = prepare(run.spec)
+    if prepared.error:
+        return _failed(run, prepared.error, now)
     results = {each.name: each for each in run.status.metric_results}
     for task, outcome in zip(tasks, outcomes, strict=True):
         result = results.get(task.metric.name) or MetricResult(
             name=task.metric.name,
             phase=names.RUN_RUNNING,
-            dry_run=task.metric.name in dry_run,
+            dry_run=task.metric.name in prepared.dry_run,
             metadata={key: redacted(text, secrets) for key, text in outcome.metadata.items()},
         )
         results[task.metric.name] = _with_measurement(result, task, outcome.measurement, secrets, now)
-    ordered = tuple(results[metric.name] for metric in metrics if metric.name in results)
+    ordered = tuple(results[metric.name] for metric in prepared.metrics if metric.name in results)
     changed = msgspec.structs.replace(run, status=msgspec.structs.replace(run.status, metric_results=ordered))
-    return _assessed(changed, metrics, now, before=run.status)
+    ends = is_terminating(run)
+    is_left_running = any(
+        task.operation is not Operation.TERMINATE and outcome.measurement.phase not in names.COMPLETED_RUN_PHASES
+        for task, outcome in zip(tasks, outcomes, strict=True)
+    )
+    if ends and is_left_running:
+        plan = _assessed(changed, prepared, now, ends=False, before=run.status)
+        return msgspec.structs.replace(plan, requeue_at=now)
+    return _assessed(changed, prepared, now, ends=ends, before=run.status)
 
 
 # ---- The parts ------------------------------------------------------------------------------------------------------
 
 
-class _Invalid(ValueError):
-    """The run cannot be carried out; the text becomes its message."""
-
-
-def _metrics(run: AnalysisRun) -> tuple[Metric, ...]:
-    """Return the metrics that decisions are made with, with placeholders for Secrets."""
-    try:
-        metrics = resolve_metrics(run.spec.metrics, argument_values(run.spec.args))
-    except UnresolvedArguments as err:
-        raise _Invalid(f"Unable to resolve metric arguments: {err}") from None
-    if field := secret_in_decisions(metrics):
-        raise _Invalid(f"Analysis spec invalid: {field}")
-    if error := analysis_run_error(msgspec.structs.replace(run.spec, metrics=metrics)):
-        raise _Invalid(f"Analysis spec invalid: {error}")
-    return metrics
-
-
-def _with_secrets(run: AnalysisRun, tasks: Sequence[Task], secrets: Secrets) -> tuple[Task, ...]:
+def _with_secrets(run: AnalysisRun, prepared: Prepared, tasks: Sequence[Task], secrets: Secrets) -> tuple[Task, ...]:
     """Return the tasks with the metrics that are really measured."""
-    values = argument_values(run.spec.args, secrets)
-    by_name = dict(zip((task.metric.name for task in tasks), tasks, strict=True))
-    plain = resolve_metrics(run.spec.metrics, argument_values(run.spec.args))
-    real = resolve_metrics(run.spec.metrics, values)
-    return tuple(
-        msgspec.structs.replace(by_name[decided.name], metric=metric)
-        for decided, metric in zip(plain, real, strict=True)
-        if decided.name in by_name
-    )
-
-
-def _dry_run(run: AnalysisRun, metrics: Sequence[Metric]) -> frozenset[str]:
-    return frozenset(
-        metric.name for metric in metrics if any(_selects(rule.metric_name, metric.name) for rule in run.spec.dry_run)
-    )
-
-
-def _selects(pattern: str, name: str) -> bool:
-    try:
-        return re.search(pattern, name) is not None
-    except re.error:
-        return False
+    real = resolve_metrics(run.spec.metrics, argument_values(run.spec.args, secrets))
+    by_name = {decided.name: metric for decided, metric in zip(prepared.metrics, real, strict=True)}
+    return tuple(msgspec.structs.replace(task, metric=by_name[task.metric.name]) for task in tasks)
 
 
 def _with_measurement(
@@ -185,7 +155,7 @@ def _with_measurement(
 ) -> MetricResult:
     last = result.measurements[-1] if result.measurements else None
     is_in_flight = last is not None and last.finished_at is None
-    if (task.operation is Operation.RUN) == is_in_flight:
+    if (task.operation is Operation.RUN) == is_in_flight or task.taken != taken(result):
         return result
     is_completed = measurement.phase in names.COMPLETED_RUN_PHASES
     message = measurement.message
@@ -205,13 +175,13 @@ def _with_measurement(
 
 
 def _assessed(
-    run: AnalysisRun, metrics: Sequence[Metric], now: datetime, before: AnalysisRunStatus | None = None
+    run: AnalysisRun, prepared: Prepared, now: datetime, *, ends: bool, before: AnalysisRunStatus | None = None
 ) -> AnalysisPlan:
-    assessment = assess(run, metrics, _dry_run(run, metrics), now)
-    status, trims = _trimmed(run, metrics, assessment.status)
+    assessment = assess(run, prepared.metrics, prepared.dry_run, now, ends=ends)
+    status, trims = _trimmed(prepared, assessment.status)
     changed = msgspec.structs.replace(run, status=status)
     is_over = status.phase in names.COMPLETED_RUN_PHASES
-    requeue_at = _time_to_live(changed, now).requeue_at if is_over else next_look(changed, metrics, now)
+    requeue_at = _time_to_live(changed, now).requeue_at if is_over else next_look(changed, prepared.metrics, now)
     return AnalysisPlan(
         status=status if status != (before or run.status) else None,
         events=assessment.events,
@@ -220,19 +190,13 @@ def _assessed(
     )
 
 
-def _trimmed(
-    run: AnalysisRun, metrics: Sequence[Metric], status: AnalysisRunStatus
-) -> tuple[AnalysisRunStatus, tuple[Trim, ...]]:
+def _trimmed(prepared: Prepared, status: AnalysisRunStatus) -> tuple[AnalysisRunStatus, tuple[Trim, ...]]:
     """Keep the newest measurements only; the counters know of all."""
     trims, results = [], []
-    by_name = {metric.name: metric for metric in metrics}
+    by_name = {metric.name: metric for metric in prepared.metrics}
     for result in status.metric_results:
-        limit = defaults.MEASUREMENTS_KEPT
-        for rule in run.spec.measurement_retention:
-            # The last rule that fits counts, and one without a limit says nothing.
-            if _selects(rule.metric_name, result.name):
-                limit = rule.limit if rule.limit > 0 else defaults.MEASUREMENTS_KEPT
-        if len(result.measurements) > limit and result.name in by_name:
+        limit = prepared.kept[result.name]
+        if len(result.measurements) > limit:
             trims.append(Trim(by_name[result.name], limit))
             result = msgspec.structs.replace(result, measurements=result.measurements[-limit:])
         results.append(result)

@@ -31,6 +31,7 @@ __all__ = [
     "is_terminating",
     "next_look",
     "result_of",
+    "taken",
 ]
 
 RETRY_AFTER_ERROR: Final = timedelta(seconds=10)
@@ -57,11 +58,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     operation: Operation
     measurement: Measurement | None = None
     """The one in flight; None for a new one."""
+    taken: int
+    """How many measurements of the metric had been completed before."""
 
 
 def result_of(run: AnalysisRun, name: str) -> MetricResult | None:
     """Return what is stored about a metric."""
     return next((each for each in run.status.metric_results if each.name == name), None)
+
+
+def taken(result: MetricResult | None) -> int:
+    """Return how many measurements have been completed, whatever came of them; it only ever grows."""
+    return result.count + result.error if result is not None else 0
 
 
 def is_terminating(run: AnalysisRun) -> bool:
@@ -85,13 +93,13 @@ def due_tasks(
         last = result.measurements[-1] if result is not None and result.measurements else None
         if last is not None and last.finished_at is None:
             if ends:
-                tasks.append(Task(metric=metric, operation=Operation.TERMINATE, measurement=last))
+                tasks.append(Task(metric=metric, operation=Operation.TERMINATE, measurement=last, taken=taken(result)))
             elif last.resume_at is None or last.resume_at <= now or last.metadata.get(JOB_NAME) in ended_jobs:
-                tasks.append(Task(metric=metric, operation=Operation.RESUME, measurement=last))
+                tasks.append(Task(metric=metric, operation=Operation.RESUME, measurement=last, taken=taken(result)))
         elif not ends:
             due = _next_new(run, metric, result, now)
             if due is not None and due <= now:
-                tasks.append(Task(metric=metric, operation=Operation.RUN))
+                tasks.append(Task(metric=metric, operation=Operation.RUN, taken=taken(result)))
     return tuple(tasks)
 
 

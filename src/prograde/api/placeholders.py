@@ -55,12 +55,28 @@ def substitute_all(value: Any, values: Mapping[str, str]) -> Any:
     """Return a JSON value with the tags in all its texts, keys included, replaced.
 
     Raises:
-        UnresolvedPlaceholder: as in `substitute`.
+        UnresolvedPlaceholder: as in `substitute`; of several texts with unknown tags the last is complained about.
     """
-    if isinstance(value, str):
-        return substitute(value, values)
-    if isinstance(value, list):
-        return [substitute_all(item, values) for item in value]
-    if isinstance(value, dict):
-        return {substitute(key, values): substitute_all(item, values) for key, item in value.items()}
-    return value
+    unresolved: UnresolvedPlaceholder | None = None
+
+    def substituted(text: str) -> str:
+        nonlocal unresolved
+        try:
+            return substitute(text, values)
+        except UnresolvedPlaceholder as err:
+            unresolved = err
+            return text
+
+    def walked(part: Any) -> Any:
+        if isinstance(part, str):
+            return substituted(part)
+        if isinstance(part, list):
+            return [walked(item) for item in part]
+        if isinstance(part, dict):
+            return {substituted(key): walked(item) for key, item in part.items()}
+        return part
+
+    result = walked(value)
+    if unresolved is not None:
+        raise unresolved
+    return result

@@ -10,6 +10,7 @@ A stop or a crash loses the measurements under way and nothing else; the next le
 import asyncio
 import contextlib
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +37,7 @@ from prograde.kube.informer import Informer
 from prograde.kube.resources import Key
 from prograde.providers.base import ProviderContext, ProviderError, errored
 from prograde.providers.http import Http
-from prograde.providers.registry import build_provider
+from prograde.providers.registry import build_provider, type_name_of
 from prograde.telemetry.logs import fields
 
 __all__ = ["AnalysisRunReconciler"]
@@ -69,6 +70,14 @@ class _Answers:
     tasks: tuple[Task, ...]
     outcomes: tuple[Outcome, ...]
     secrets: Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """The providers at work for a run."""
+
+    uid: str
+    task: asyncio.Task[None]
 
 
 class AnalysisRunReconciler:
@@ -104,7 +113,7 @@ class AnalysisRunReconciler:
         self._environment = environment
         self._own_namespace = own_namespace
         self._expectations = Expectations()
-        self._measuring: dict[NamespacedName, asyncio.Task[None]] = {}
+        self._measuring: dict[NamespacedName, _Measuring] = {}
         self._answers: dict[NamespacedName, _Answers] = {}
 
     @property
@@ -114,7 +123,7 @@ class AnalysisRunReconciler:
 
     async def close(self) -> None:
         """Give up what is being measured."""
-        tasks = list(self._measuring.values())
+        tasks = [each.task for each in self._measuring.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,8 +134,12 @@ class AnalysisRunReconciler:
         if run is None:
             self._forget(key)
             return Result.done()
-        if key in self._measuring:
+        measuring = self._measuring.get(key)
+        if measuring is not None and measuring.uid == run.metadata.uid:
             return Result.done()
+        if measuring is not None:
+            # Another run has taken the name; what the one before still asks for is of no use to anybody.
+            self._forget(key)
         if self._is_behind(key, run):
             return Result.after(STALE_CACHE_SECONDS)
         answers = self._answers.get(key)
@@ -144,9 +157,9 @@ class AnalysisRunReconciler:
     def _forget(self, key: NamespacedName) -> None:
         self._expectations.forget(key)
         self._answers.pop(key, None)
-        task = self._measuring.pop(key, None)
-        if task is not None:
-            task.cancel()
+        measuring = self._measuring.pop(key, None)
+        if measuring is not None:
+            measuring.task.cancel()
 
     def _is_behind(self, key: NamespacedName, run: AnalysisRun) -> bool:
         now_seconds = asyncio.get_running_loop().time()
@@ -200,20 +213,20 @@ class AnalysisRunReconciler:
     def _start(self, run: AnalysisRun, tasks: tuple[Task, ...], secrets: Secrets) -> None:
         key = key_of(run)
         log.info("Taking %d Measurement(s)...", len(tasks), extra=_about(run))
-        self._measuring[key] = asyncio.create_task(self._measure(run, tasks, secrets), name=f"measuring {key}")
+        task = asyncio.create_task(self._measure(run, tasks, secrets), name=f"measuring {key}")
+        self._measuring[key] = _Measuring(run.metadata.uid, task)
 
     async def _measure(self, run: AnalysisRun, tasks: tuple[Task, ...], secrets: Secrets) -> None:
         key = key_of(run)
-        try:
-            outcomes = await asyncio.gather(*(self._answer(run, task, secrets) for task in tasks))
-            self._answers[key] = _Answers(run.metadata.uid, tasks, tuple(outcomes), secrets)
-        finally:
-            if self._measuring.get(key) is asyncio.current_task():
-                del self._measuring[key]
+        outcomes = await asyncio.gather(*(self._answer(run, task, secrets) for task in tasks))
+        # Nothing of this happens to a run that was forgotten: that cancels.
+        self._answers[key] = _Answers(run.metadata.uid, tasks, tuple(outcomes), secrets)
+        del self._measuring[key]
         self._wake(key)
 
     async def _answer(self, run: AnalysisRun, task: Task, secrets: Secrets) -> Outcome:
         """Let a provider do one task; whatever goes wrong is an answer as well."""
+        about = _about(run, metric=task.metric.name, provider=type_name_of(task.metric))
         before = task.measurement
         started_at = before.started_at if before is not None else whole_seconds(self._now())
         metadata: Mapping[str, str] = {}
@@ -232,14 +245,16 @@ class AnalysisRunReconciler:
         except ProviderError as err:
             measurement = errored(str(err), started_at, self._now(), before)
         except Exception as err:
-            log.exception("Provider of metric %s failed in an unforeseen way", task.metric.name, extra=_about(run))
+            # As text, for the trace may quote a secret.
+            trace = redacted("".join(traceback.format_exception(err)), secrets)
+            log.error("The provider has failed in an unforeseen way: %s", trace, extra=about)
             message = f"internal error: {type(err).__name__}: {err}"
             measurement = errored(message, started_at, self._now(), before)
         if measurement.phase in names.COMPLETED_RUN_PHASES:
-            log.info("Measurement Completed. Result: %s", measurement.phase, extra=_about(run, metric=task.metric.name))
+            log.info("Measurement Completed. Result: %s", measurement.phase, extra=about)
             if measurement.phase == names.RUN_ERROR:
                 text = redacted(measurement.message, secrets)
-                log.warning("Measurement had error: %s", text, extra=_about(run, metric=task.metric.name))
+                log.warning("Measurement had error: %s", text, extra=about)
         return Outcome(measurement=measurement, metadata=metadata)
 
     def _context(self, run: AnalysisRun) -> ProviderContext:

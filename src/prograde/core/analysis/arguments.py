@@ -6,12 +6,14 @@ decided with `SECRET_PLACEHOLDER` in their place, so that no secret ever has a s
 
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
 from prograde.api.analysis import Argument, Metric, SecretKeyRef
 from prograde.api.codec import decode, to_json
 from prograde.api.placeholders import UnresolvedPlaceholder, substitute_all
+from prograde.api.scalars import go_quote
 
 __all__ = [
     "SECRET_PLACEHOLDER",
@@ -106,7 +108,16 @@ def secret_in_decisions(metrics: Iterable[Metric]) -> str:
 
 
 def redacted(text: str, secrets: Secrets) -> str:
-    """Return the text with every secret value in it made unreadable, the longest first."""
-    for value in sorted({each for each in secrets.values() if each}, key=len, reverse=True):
+    """Return the text with every secret value in it made unreadable, the longest first.
+
+    A value counts as well as addresses and quotations show it.
+    """
+    shown = {form for value in secrets.values() if value for form in _forms(value)}
+    for value in sorted(shown, key=len, reverse=True):
         text = text.replace(value, REDACTED)
     return text
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """Return a secret as it is, as a part of an address, and between quotation marks."""
+    return (value, quote(value), quote(value, safe=""), quote_plus(value), go_quote(value)[1:-1], repr(value)[1:-1])

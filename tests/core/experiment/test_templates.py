@@ -344,7 +344,7 @@ def short(available: int, since: float = 100, **members: Any) -> Any:
         ),
         (short(1, terminate=True), "Successful", ""),
         (short(0, terminate=True), "Successful", ""),
-        (short(1, since=600, terminate=True), "Failed", "Template 'a' exceeded its progressDeadlineSeconds (600)"),
+        (short(1, since=600, terminate=True), "Successful", ""),
         (short(1, before="Successful"), "Successful", ""),
         (short(2, before="Failed"), "Failed", ""),
         (short(2, before="Error"), "Error", ""),
@@ -372,6 +372,15 @@ def test_a_clock_that_was_lost_begins_anew():
     plan = look(one, replica_set(one, size=2, available=0))
     assert plan.status.template_statuses[0].last_transition_time == NOW
     assert plan.requeue_at == after(600)
+
+
+def test_pods_that_are_to_go_have_no_deadline():
+    one = experiment(template(replicas=0), status=state(entry(available=2, last_transition_time=ago(9999))))
+    plan = look(one, replica_set(one, size=2, deadline="2026-03-04T05:07:00Z"))
+    (found,) = status_of(plan, one).template_statuses
+    assert (found.status, plan.requeue_at) == ("Progressing", after(53))
+    (wait, _) = plan.waits
+    assert (wait.until, wait.remedy) == (None, "")
 
 
 def test_a_change_is_told_with_its_message():

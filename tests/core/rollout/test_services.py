@@ -6,6 +6,7 @@ from tests.core.rollout.builders import (
     NAMESPACE,
     World,
     hash_for,
+    owner,
     pause,
     replace,
     replica_set,
@@ -174,6 +175,15 @@ def test_a_service_is_handed_on_or_cleaned(
     found: object, manager: object, candidates: tuple[object, ...], decision: ServiceDecision
 ) -> None:
     assert plan_service(found, manager, candidates) == decision  # type: ignore[arg-type]
+
+
+def test_a_service_of_an_experiment_is_left_to_it() -> None:
+    found = service("experiment-a", selects="h")
+    owned = replace(
+        found, metadata=replace(found.metadata, owner_references=(owner("uid", "Experiment", "experiment"),))
+    )
+    assert plan_service(owned, None, ()) == ServiceDecision()
+    assert plan_service(found, None, ()).action is not None
 
 
 def test_all_services_of_a_strategy_count_as_used() -> None:

@@ -120,8 +120,9 @@ def _requeue_at(context: ExperimentContext, draft: Draft, status: ExperimentStat
         open_statuses = (names.TEMPLATE_PROGRESSING, names.TEMPLATE_RUNNING)
         wanted = {each.name: context.desired(each) for each in context.templates}
         for entry in status.template_statuses:
-            is_open = entry.status in open_statuses and entry.name in wanted
-            if is_open and entry.available_replicas != wanted[entry.name] and entry.last_transition_time is not None:
+            desired = wanted.get(entry.name, 0)
+            is_short = desired > 0 and entry.available_replicas != desired
+            if is_short and entry.status in open_statuses and entry.last_transition_time is not None:
                 due.append(entry.last_transition_time + context.progress_deadline)
     return min(due, default=None)
 

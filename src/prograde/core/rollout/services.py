@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from prograde.api import names
-from prograde.api.meta import NamespacedName, key_of
+from prograde.api.meta import NamespacedName, controller_of, key_of
 from prograde.api.rollout import Rollout
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.plan import PatchService, Wait, WaitReason
@@ -101,9 +101,11 @@ def plan_service(service: Service, manager: Rollout | None, candidates: Sequence
     Rollouts of the same namespace, looked at only for a Service without that annotation.
 
     A Service that nobody uses loses the hash from its selector, with or without the annotation, or it would select no
-    pods at all some day.
+    pods at all some day. Those of Experiments select by the hash for good, and go with their pods.
     """
-    if names.POD_TEMPLATE_HASH_LABEL not in service.spec.selector:
+    owner = controller_of(service)
+    is_of_experiment = owner is not None and owner.kind == names.EXPERIMENT
+    if names.POD_TEMPLATE_HASH_LABEL not in service.spec.selector or is_of_experiment:
         return ServiceDecision()
     name = service.metadata.name
     is_managed = names.MANAGED_BY_ANNOTATION in service.metadata.annotations

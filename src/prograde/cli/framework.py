@@ -132,17 +132,19 @@ class KubectlCommand(_KubectlHelp, click.Command):
 class KubectlGroup(_KubectlHelp, click.Group):
     """A command with sub-commands that are imported on use.
 
-    Without a sub-command it prints its usage to stderr and exits with 1.
+    Without a sub-command it prints its usage to stderr and exits with 1. With a `callback` it runs that instead, which
+    also runs before a sub-command and has to tell the two apart.
     """
 
     def __init__(self, name: str, entries: Mapping[str, Entry], **attributes: Any) -> None:
         usage_lines = attributes.pop("usage_lines", ("COMMAND [flags]", "[command]"))
         examples = attributes.pop("examples", "")
+        self.runs_alone = "callback" in attributes
+        attributes.setdefault("callback", lambda **_: None)
         super().__init__(name=name, no_args_is_help=False, invoke_without_command=True, **attributes)
         self.entries = entries
         self.usage_lines = usage_lines
         self.examples = examples
-        self.callback = lambda **_: None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(name for name, entry in self.entries.items() if not entry.is_hidden)
@@ -157,7 +159,7 @@ class KubectlGroup(_KubectlHelp, click.Group):
         return None
 
     def invoke(self, ctx: click.Context) -> Any:
-        if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public name for it
+        if not self.runs_alone and not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public name for it
             raise WrongArguments("no command", ctx)
         return super().invoke(ctx)
 

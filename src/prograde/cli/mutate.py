@@ -1,4 +1,4 @@
-"""The commands that send one small patch: abort, pause, restart, retry.
+"""The commands that send one small patch: abort, pause, restart, retry, terminate.
 
 Several names are worked through from left to right; the first error stops, and what was done before it stays.
 """
@@ -13,11 +13,22 @@ from prograde.api.scalars import format_time, parse_duration
 from prograde.cli.connect import Session, in_session
 from prograde.cli.flags import connection_flags
 from prograde.cli.framework import CliError, Entry, KubectlGroup, command
-from prograde.controller.resources import EXPERIMENTS, ROLLOUTS
+from prograde.controller.resources import ANALYSIS_RUNS, EXPERIMENTS, ROLLOUTS
 from prograde.kube.client import Client
 from prograde.kube.errors import NotFound
 
-__all__ = ["abort", "patch_status_first", "pause", "restart", "retry", "retry_experiment", "retry_rollout"]
+__all__ = [
+    "abort",
+    "patch_status_first",
+    "pause",
+    "restart",
+    "retry",
+    "retry_experiment",
+    "retry_rollout",
+    "terminate",
+    "terminate_analysis_run",
+    "terminate_experiment",
+]
 
 
 async def patch_status_first(client: Client, namespace: str, name: str, patch: dict[str, Any]) -> None:
@@ -150,4 +161,55 @@ retry = KubectlGroup(
     usage_lines=("<rollout|experiment> RESOURCE_NAME [flags]", "[command]"),
     help="This command consists of multiple subcommands which can be used to restart an aborted rollout or a "
     "failed experiment.",
+)
+
+
+@command(
+    "analysisrun",
+    usage="ANALYSISRUN_NAME",
+    aliases=("ar", "analysisruns"),
+    text="Terminate an AnalysisRun: measuring stops, and the run ends as what has been measured so far says.",
+    examples="# Terminate an AnalysisRun\nprograde terminate analysisrun guestbook-877894d5b-4-success-rate.1",
+)
+@click.argument("names", nargs=-1, required=True)
+@connection_flags
+def terminate_analysis_run(*, names: tuple[str, ...]) -> None:
+    async def work(session: Session, name: str) -> str:
+        await session.client.patch(ANALYSIS_RUNS, session.namespace, name, {"spec": {"terminate": True}})
+        return f"analysisRun '{name}' terminated"
+
+    _each(names, work)
+
+
+@command(
+    "experiment",
+    usage="EXPERIMENT_NAME",
+    aliases=("exp", "experiments"),
+    text="Terminate an experiment: its analyses are ended, and its pods go.",
+    examples="# Terminate an experiment\nprograde terminate experiment my-experiment",
+)
+@click.argument("names", nargs=-1, required=True)
+@connection_flags
+def terminate_experiment(*, names: tuple[str, ...]) -> None:
+    async def work(session: Session, name: str) -> str:
+        await session.client.patch(EXPERIMENTS, session.namespace, name, {"spec": {"terminate": True}})
+        # The word is wrong, and it is what scripts have been matching for years.
+        return f"experiment '{name}' retried"
+
+    _each(names, work)
+
+
+terminate = KubectlGroup(
+    "terminate",
+    {
+        "analysisrun": Entry(
+            "prograde.cli.mutate:terminate_analysis_run", "Terminate an AnalysisRun", aliases=("ar", "analysisruns")
+        ),
+        "experiment": Entry(
+            "prograde.cli.mutate:terminate_experiment", "Terminate an experiment", aliases=("exp", "experiments")
+        ),
+    },
+    usage_lines=("<analysisrun|experiment> RESOURCE_NAME [flags]", "[command]"),
+    help="This command consists of multiple subcommands which can be used to terminate an AnalysisRun or experiment "
+    "that is in progress.",
 )

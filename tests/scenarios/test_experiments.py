@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.kube.virtual_time import virtual_time
 from tests.scenarios.analyst import analyst
+from tests.scenarios.test_gateway_api_canary import NAME as ROLLOUT
+from tests.scenarios.test_gateway_api_canary import YELLOW, rules, started, with_steps
 
 from prograde.sandbox.faults import Answer, Disconnect
 from prograde.simulator.world import World, world
@@ -342,3 +344,100 @@ async def test_experiments_are_measured() -> None:
         await asyncio.sleep(120)
         assert it.metrics.experiment_reconcile.count("default", NAME) == 0
         assert it.metrics.experiment_reconcile_error.value("default", NAME) == 0
+
+
+# ---- Of a Rollout ----------------------------------------------------------------------------------------------------
+
+WEIGHTED = {
+    "experiment": {
+        "duration": "30s",
+        "scaleDownDelaySeconds": 10,
+        "templates": [
+            {"name": "old", "specRef": "stable", "weight": 5, "metadata": {"labels": {"part": "old"}}},
+            {"name": "new", "specRef": "canary", "weight": 15, "metadata": {"labels": {"part": "new"}}},
+        ],
+        "analyses": [
+            {
+                "name": "errors",
+                "templateName": "errors",
+                "args": [{"name": "hash", "value": "{{templates.new.podTemplateHash}}"}],
+            }
+        ],
+    }
+}
+
+
+def backends(it: World) -> dict[str, int]:
+    """Return the weights of the route by Service, those without requests left out."""
+    (rule,) = rules(it)
+    return {each["name"]: each["weight"] for each in rule["backendRefs"] if each["weight"]}
+
+
+def experiment_of(it: World) -> str:
+    (found,) = names(it, "experiments")
+    return found
+
+
+@virtual_time
+async def test_a_weighted_experiment_of_a_canary_gets_its_share_while_it_runs() -> None:
+    async with started(*with_steps(WEIGHTED, {"setWeight": 50}, {"pause": {}})) as (it, traffic), analyst(it):
+        it.apply(TEMPLATE)
+        it.set_image(ROLLOUT, YELLOW)
+        await it.until(lambda: len(backends(it)) == 3)
+        name = experiment_of(it)
+        assert phase(it, name) == "Running"
+        assert backends(it) == {f"{ROLLOUT}-stable": 80, f"{name}-old": 5, f"{name}-new": 15}
+        assert services(it) == sorted([f"{name}-new", f"{name}-old", f"{ROLLOUT}-canary", f"{ROLLOUT}-stable"])
+        images = {each["metadata"]["labels"].get("part"): each for each in it.sandbox.list("pods")}
+        assert images["new"]["spec"]["containers"][0]["image"] == YELLOW
+        await it.until(lambda: phase(it, name) == "Successful", seconds=60)
+        await it.until(lambda: backends(it).keys() <= {f"{ROLLOUT}-stable", f"{ROLLOUT}-canary"}, seconds=5)
+        await it.until_phase(ROLLOUT, "Paused")
+        assert backends(it) == {f"{ROLLOUT}-stable": 50, f"{ROLLOUT}-canary": 50}
+        await it.until(lambda: services(it) == [f"{ROLLOUT}-canary", f"{ROLLOUT}-stable"], seconds=60)
+        it.promote(ROLLOUT)
+        await it.until_phase(ROLLOUT, "Healthy")
+        assert traffic.lost == []
+
+
+@virtual_time
+async def test_an_abort_takes_the_traffic_and_the_pods_of_the_experiment() -> None:
+    async with started(*with_steps(WEIGHTED, {"pause": {}})) as (it, traffic), analyst(it) as who:
+        it.apply(TEMPLATE)
+        it.set_image(ROLLOUT, YELLOW)
+        await it.until(lambda: len(backends(it)) == 3 and len(who.runs()) == 1)
+        name = experiment_of(it)
+        it.abort(ROLLOUT)
+        await it.until(lambda: phase(it, name) == "Successful", seconds=60)
+        await it.until(lambda: backends(it) == {f"{ROLLOUT}-stable": 100})
+        await it.until(lambda: services(it) == [f"{ROLLOUT}-canary", f"{ROLLOUT}-stable"], seconds=60)
+        assert traffic.lost == []
+
+
+@virtual_time
+async def test_a_failing_analysis_aborts_the_rollout_which_is_told_of_it() -> None:
+    async with started(*with_steps(WEIGHTED, {"pause": {}})) as (it, traffic), analyst(it, errors="Failed"):
+        it.apply(TEMPLATE)
+        it.set_image(ROLLOUT, YELLOW)
+        await it.until_phase(ROLLOUT, "Degraded")
+        message = it.rollout(ROLLOUT).status.message
+        assert message.endswith("Experiment analysis phase is error/failed: decided Failed")
+        told = [(each["type"], each["reason"], each["message"]) for each in it.sandbox.events(f"rollout/{ROLLOUT}")]
+        text = "AnalysisRun 'errors' transitioned from"
+        assert ("Normal", "AnalysisRunPending", f"{text}  -> Pending") in told
+        assert ("Warning", "AnalysisRunFailed", f"{text} Running -> Failed: decided Failed") in told
+        await it.until(lambda: backends(it) == {f"{ROLLOUT}-stable": 100})
+        assert traffic.lost == []
+
+
+@virtual_time
+async def test_an_experiment_that_is_deleted_under_its_step_is_made_again() -> None:
+    async with started(*with_steps(WEIGHTED, {"pause": {}})) as (it, _), analyst(it):
+        it.apply(TEMPLATE)
+        it.set_image(ROLLOUT, YELLOW)
+        await it.until(lambda: len(backends(it)) == 3)
+        name = experiment_of(it)
+        it.sandbox.delete("experiments", name)
+        await it.until(lambda: names(it, "experiments") == [] or phase(it, name) == "")
+        await it.until(lambda: names(it, "experiments") == [name] and phase(it, name) == "Successful")
+        await it.until_phase(ROLLOUT, "Paused")

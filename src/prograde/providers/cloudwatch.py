@@ -92,6 +92,9 @@ def _get_metric_data(query: Mapping[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = _client(environment).get_metric_data(**query)
     except (BotoCoreError, ClientError, HTTPClientError, ValueError) as err:
         raise ProviderError(str(err)) from err
+    except (AttributeError, KeyError, TypeError) as err:
+        # botocore relies on the shape of answers.
+        raise ProviderError(f"GetMetricData: the answer cannot be read: {err}") from err
     return answer
 
 
@@ -106,6 +109,9 @@ def _client(environment: tuple[tuple[str, str], ...]) -> Any:
 
 
 def _reading(answer: Mapping[str, Any]) -> Reading:
+    if "MetricDataResults" not in answer:
+        # To botocore a page of HTML is an answer without anything in it.
+        raise ProviderError("GetMetricData: the answer has no MetricDataResults")
     records = [
         Record(
             Id=each.get("Id"),
@@ -115,7 +121,7 @@ def _reading(answer: Mapping[str, Any]) -> Reading:
             Timestamps=[_instant(at) for at in each.get("Timestamps") or ()],
             Values=Floats(float(value) for value in each.get("Values") or ()),
         )
-        for each in answer.get("MetricDataResults") or ()
+        for each in answer["MetricDataResults"]
     ]
     messages = [dict(_message(each)) for each in answer.get("Messages") or ()]
     return Reading(

@@ -21,7 +21,7 @@ from prograde.providers.base import AtOnce, ProviderContext, ProviderError, Read
 from prograde.providers.credentials import hidden, read_secret
 from prograde.providers.http import HttpAnswer
 from prograde.providers.numbers import list_text, number_text
-from prograde.providers.vendor import ask, excerpt, interval_seconds, json_of, list_at, member
+from prograde.providers.vendor import ask, check_url, excerpt, interval_seconds, json_of, list_at, member
 
 __all__ = ["DatadogProvider", "build"]
 
@@ -189,10 +189,12 @@ class DatadogProvider(AtOnce):
         return await self._send("POST", "/api/v2/query/scalar", json.dumps(body).encode())
 
     async def _send(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
+        address = self._access.address or ADDRESS
+        check_url(address)
         return await ask(
             self.context,
             method,
-            f"{self._access.address or ADDRESS}{path}",
+            f"{address}{path}",
             headers={
                 "Content-Type": "application/json",
                 "DD-API-KEY": self._access.api_key,

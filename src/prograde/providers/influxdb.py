@@ -135,6 +135,8 @@ def _read_tables(text: str) -> list[Value]:
                 annotations[row[0]] = row
             elif header is None:
                 header = row
+                if "#datatype" not in annotations and not _is_error(header):
+                    raise ProviderError("flux query: a table has no annotation of its types")
             else:
                 values.append(_value(header, annotations, row))
     except csv.Error as err:
@@ -148,12 +150,10 @@ def _value(header: list[str], annotations: Mapping[str, list[str]], row: list[st
     Raises:
         ProviderError: the row is an error, or its value is not what the annotation says.
     """
-    if "error" in header:
+    if _is_error(header):
         cells = dict(zip(header, row, strict=False))
         reference = cells.get("reference", "")
         raise ProviderError(f"flux query: {excerpt(cells['error'])}{f' ({reference})' if reference else ''}")
-    if "#datatype" not in annotations:
-        raise ProviderError("flux query: a table has no annotation of its types")
     if len(row) != len(header):
         raise ProviderError(f"flux query: a row has {len(row)} columns, its header {len(header)}")
     if "_value" not in header:
@@ -170,6 +170,11 @@ def _value(header: list[str], annotations: Mapping[str, list[str]], row: list[st
         return convert(text)
     except (ValueError, InvalidDuration, binascii.Error):
         raise ProviderError(f"flux query: {text!r} is no {kind}") from None
+
+
+def _is_error(header: list[str]) -> bool:
+    """Whether a table reports an error; any other begins with the columns ``result`` and ``table``."""
+    return next(filter(None, header), "") == "error"
 
 
 def _cell(row: list[str], column: int) -> str:

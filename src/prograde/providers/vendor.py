@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from prograde.api.scalars import InvalidDuration, parse_duration
+from prograde.api.scalars import InvalidDuration, go_quote, parse_duration
 from prograde.expr.errors import RunError
 from prograde.expr.jsontext import from_json
 from prograde.providers.base import ProviderContext, ProviderError
@@ -80,7 +80,7 @@ def check_url(url: str) -> None:
         ProviderError: it cannot; the message tells which part is wrong.
     """
     if any(char < " " or char == "\x7f" for char in url):
-        raise ProviderError(f'parse "{url!r}": net/url: invalid control character in URL')
+        raise ProviderError(f'parse {go_quote(url)}: net/url: invalid control character in URL')
     scheme = _SCHEME.match(url)
     if url.startswith(":"):
         raise ProviderError(f'parse "{url}": missing protocol scheme')

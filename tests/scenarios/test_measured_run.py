@@ -1,85 +1,15 @@
 """AnalysisRuns from the API to the providers and back, by the real controller against the embedded cluster."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from aiohttp import web
 from tests.providers.fake_server import FakeServer, server
-
-from prograde import __version__
-from prograde.controller.controller import Controller
-from prograde.controller.metrics import ControllerMetrics
-from prograde.controller.settings import ControllerSettings
-from prograde.kube.client import Client
-from prograde.kube.events import EventRecorder
-from prograde.providers.http import Http
-from prograde.sandbox.clock import wall_clock
-from prograde.sandbox.cluster import Sandbox
+from tests.scenarios.measured import PATIENCE_SECONDS, measuring, web_metric
 
 __all__ = ["server"]
 
 pytestmark = pytest.mark.timeout(60)
-
-PATIENCE_SECONDS = 15.0
-
-
-class Cluster:
-    """An embedded cluster with a controller that measures."""
-
-    def __init__(self, sandbox: Sandbox, controller: Controller) -> None:
-        self.sandbox = sandbox
-        self.controller = controller
-
-    def create(self, name: str, *metrics: dict[str, Any], **spec: Any) -> None:
-        self.sandbox.apply(
-            {
-                "apiVersion": "argoproj.io/v1alpha1",
-                "kind": "AnalysisRun",
-                "metadata": {"name": name, "namespace": "default"},
-                "spec": {"metrics": list(metrics), **spec},
-            }
-        )
-
-    def status(self, name: str) -> dict[str, Any]:
-        status: dict[str, Any] = self.sandbox.get("analysisruns", name).get("status") or {}
-        return status
-
-    async def until(self, name: str, *phases: str) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.status(name).get("phase") not in phases:
-                await asyncio.sleep(0.02)
-        return self.status(name)
-
-    def events(self, name: str) -> list[str]:
-        return [each["reason"] for each in self.sandbox.events() if each["involvedObject"]["name"] == name]
-
-
-@asynccontextmanager
-async def measuring() -> AsyncIterator[Cluster]:
-    sandbox = Sandbox(now=wall_clock, seed_number=1, profile="instant")
-    rng = random.Random(1)
-    async with sandbox.running(), Http(environment_proxies=False) as http:
-        client = Client(sandbox.transport(f"controller/{__version__}"), qps=0, rng=rng)
-        metrics = ControllerMetrics()
-        recorder = EventRecorder(client, component="rollouts-controller", now=wall_clock, rng=rng)
-        controller = Controller(
-            client, ControllerSettings(), metrics, recorder, now=wall_clock, rng=rng, http=http, environment={}
-        )
-        stop = asyncio.Event()
-        running = asyncio.create_task(controller.run(stop))
-        try:
-            yield Cluster(sandbox, controller)
-        finally:
-            stop.set()
-            await running
-
-
-def web_metric(server: FakeServer, path: str = "/rate", **fields: Any) -> dict[str, Any]:
-    return {"name": "rate", "provider": {"web": {"url": f"{server.url}{path}", "jsonPath": "{$.rate}"}}, **fields}
 
 
 async def test_a_good_measurement_makes_a_successful_run(server: FakeServer) -> None:

@@ -278,7 +278,11 @@ class AnalysisRunReconciler:
                 )
             return Result.done()
         if plan.status is not None:
-            await self._write(run, plan.status)
+            try:
+                await self._write(run, plan.status)
+            except NotFound:
+                # Deleted meanwhile: there is nobody left to tell anything about.
+                return Result.done()
         for event in plan.events:
             self._record(run, event)
         for trim in plan.trims:

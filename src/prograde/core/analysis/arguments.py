@@ -14,6 +14,7 @@ from prograde.api.analysis import Argument, Metric, SecretKeyRef
 from prograde.api.codec import decode, to_json
 from prograde.api.placeholders import UnresolvedPlaceholder, substitute_all
 from prograde.api.scalars import go_quote
+from prograde.expr.jsontext import compact_json
 
 __all__ = [
     "SECRET_PLACEHOLDER",
@@ -120,4 +121,5 @@ def redacted(text: str, secrets: Secrets) -> str:
 
 def _forms(value: str) -> tuple[str, ...]:
     """Return a secret as it is, as a part of an address, and between quotation marks."""
-    return (value, quote(value), quote(value, safe=""), quote_plus(value), go_quote(value)[1:-1], repr(value)[1:-1])
+    quoted = (go_quote(value)[1:-1], compact_json(value)[1:-1], repr(value)[1:-1])
+    return (value, quote(value), quote(value, safe=""), quote_plus(value), *quoted)

@@ -12,7 +12,7 @@ from tests.providers.measuring import measure, metric_of
 from prograde.api.analysis import Measurement
 from prograde.providers import cloudwatch
 
-OK = {"x-amzn-requestid": "1", "Content-Type": "application/x-amz-json-1.0"}
+OK: dict[str, Any] = {"x-amzn-requestid": "1", "Content-Type": "application/x-amz-json-1.0"}
 
 
 @pytest.fixture(autouse=True)

@@ -74,7 +74,7 @@ async def test_one_row_is_a_map_and_several_are_a_list(
 
 @pytest.mark.parametrize(("config", "seconds"), [({}, 5), ({"timeout": 0}, 0), ({"timeout": 60}, 60)])
 async def test_the_query_is_a_variable_of_the_operation(
-    server: FakeServer, config: dict[str, int], seconds: int
+    server: FakeServer, config: dict[str, Any], seconds: int
 ) -> None:
     server.says("/graphql", rows({"count": 1}))
     await query(server, **config)

@@ -80,7 +80,7 @@ def check_url(url: str) -> None:
         ProviderError: it cannot; the message tells which part is wrong.
     """
     if any(char < " " or char == "\x7f" for char in url):
-        raise ProviderError(f'parse {go_quote(url)}: net/url: invalid control character in URL')
+        raise ProviderError(f"parse {go_quote(url)}: net/url: invalid control character in URL")
     scheme = _SCHEME.match(url)
     if url.startswith(":"):
         raise ProviderError(f'parse "{url}": missing protocol scheme')

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from aiohttp import web
@@ -282,7 +282,9 @@ async def test_a_run_that_is_told_to_end_while_it_is_measured_ends_with_what_was
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_status_that_could_not_be_written_costs_no_second_measurement(server: FakeServer, when: str) -> None:
+async def test_a_status_that_could_not_be_written_costs_no_second_measurement(
+    server: FakeServer, when: Literal["before", "after"]
+) -> None:
     server.says("/rate", '{"rate": 1}')
     async with measuring() as cluster:
         fault = cluster.sandbox.faults.add(Answer(500, when=when), verbs="patch", resource="analysisruns", times=2)

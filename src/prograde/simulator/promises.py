@@ -200,8 +200,8 @@ def traffic_keeps_its_pods(it: Resized) -> Iterator[str]:
 def switch_to_the_ready(it: Switched) -> Iterator[str]:
     """A switch of the active Service leads to a version with all its pods; the way back, to one that has any."""
     view = it.view
-    if not any(each.status.stable_rs for each in view.versions):
-        return  # nothing has served yet
+    if not it.chosen or not any(each.status.stable_rs for each in view.versions):
+        return  # given back to every pod there is, or nothing has served yet
     target = view.known.by_hash(it.chosen)
     available = view.available(target)
     wanted = min(defaults.effective_replicas(each.spec) for each in view.versions)

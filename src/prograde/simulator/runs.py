@@ -257,8 +257,8 @@ class _Runner:
         def is_at_rest() -> bool:
             rollout = self.it.rollout(NAME)
             phase, message = phase_and_message(rollout)
-            if rollout.spec.paused:
-                return True  # whoever resumes the controller's pause and keeps his own has not resumed yet
+            if rollout.spec.paused or self._is_stable_broken(rollout):
+                return True  # it waits for its user, who has paused it or must give the stable version up
             return phase == PHASE_HEALTHY or (phase in (PHASE_PAUSED, PHASE_DEGRADED) and bool(message))
 
         await self._until(is_at_rest, "come to rest")

@@ -22,7 +22,9 @@ called on the controller's event loop: work that blocks belongs into a thread.
 import asyncio
 import inspect
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Final, TypeVar
@@ -58,6 +60,12 @@ def plugin_config(metric: Metric) -> Any:
 
 def installed_plugins() -> dict[str, Callable[[], Any]]:
     """Return what loads the installed plugins, by name."""
+    return _installed(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _installed(path: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
+    """Look for plugins once: it reads a file of every package, and a measurement is taken every few seconds."""
     return {point.name: point.load for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 

@@ -1,5 +1,6 @@
 """Creating objects from files, AnalysisRuns from templates, and ending what runs."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 from tests.cli.inprocess import Ended, Served, served
 
 from prograde.api.manifests import dump_yaml
+from prograde.cli.framework import run
+from prograde.cli.main import root_group
 
 METRIC = {"name": "m", "provider": {"web": {"url": "http://{{args.host}}", "jsonPath": "{$.x}"}}}
 
@@ -43,8 +46,8 @@ class Shell:
         return self.cluster.call(self.cluster.sandbox.list, resource)
 
     def only_run(self) -> dict[str, Any]:
-        (run,) = self.objects("analysisruns")
-        return run
+        (only,) = self.objects("analysisruns")
+        return only
 
 
 @pytest.fixture
@@ -53,24 +56,22 @@ def shell(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Shell]
         yield Shell(cluster, capsys, tmp_path)
 
 
+PODS: dict[str, Any] = {
+    "selector": {"matchLabels": {"app": "cart"}},
+    "template": {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}},
+}
 ROLLOUT = {
     "apiVersion": "argoproj.io/v1alpha1",
     "kind": "Rollout",
     "metadata": {"name": "cart"},
-    "spec": {
-        "selector": {"matchLabels": {"app": "cart"}},
-        "template": {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}},
-        "strategy": {"canary": {}},
-    },
+    "spec": {**PODS, "strategy": {"canary": {}}},
 }
 RUN = {**template("r"), "kind": "AnalysisRun"}
 EXPERIMENT = {
     "apiVersion": "argoproj.io/v1alpha1",
     "kind": "Experiment",
     "metadata": {"name": "e"},
-    "spec": {
-        "templates": [{"name": "a", "selector": ROLLOUT["spec"]["selector"], "template": ROLLOUT["spec"]["template"]}]
-    },
+    "spec": {"templates": [{"name": "a", **PODS}]},
 }
 
 
@@ -90,8 +91,7 @@ def test_each_kind_can_be_created_from_a_file(shell: Shell, body: dict[str, Any]
 
 def test_several_files_are_created_and_of_each_the_first_document(shell: Shell) -> None:
     first = shell.file(f"{dump_yaml(template('a'))}\n---\n{dump_yaml(template('b'))}", "1.yaml")
-    second = shell.file('{"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate", '
-                        '"metadata": {"name": "c", "namespace": "default"}, "spec": {"metrics": []}}', "2.json")  # fmt: skip
+    second = shell.file(json.dumps(template("c", metadata={"namespace": "default"})), "2.json")
     ended = shell("create", "-f", first, "-f", second)
     assert ended.out == "analysistemplate.argoproj.io/a created\nanalysistemplate.argoproj.io/c created\n"
     assert len(shell.objects("analysistemplates")) == 2
@@ -135,14 +135,14 @@ def test_only_one_object_that_can_be_watched_is_watched(shell: Shell) -> None:
 def test_a_run_is_made_of_a_template_with_its_labels_and_annotations(shell: Shell) -> None:
     shell.apply(template(args=HOST, metadata={"labels": {"a": "b"}, "annotations": {"c": "d"}}))
     ended = shell("create", "analysisrun", "--from", "t", "-a", "host=x=y", "--argument", "unknown=1")
-    run = shell.only_run()
-    name = run["metadata"]["name"]
+    made = shell.only_run()
+    name = made["metadata"]["name"]
     assert ended == (0, f"analysisrun.argoproj.io/{name} created\n", "")
     assert name.startswith("t-")
-    assert run["metadata"]["labels"] == {"a": "b"}
-    assert run["metadata"]["annotations"] == {"c": "d"}
-    assert run["spec"]["args"] == [{"name": "host", "value": "x=y"}, {"name": "port", "value": "80"}]
-    assert [metric["name"] for metric in run["spec"]["metrics"]] == ["m"]
+    assert made["metadata"]["labels"] == {"a": "b"}
+    assert made["metadata"]["annotations"] == {"c": "d"}
+    assert made["spec"]["args"] == [{"name": "host", "value": "x=y"}, {"name": "port", "value": "80"}]
+    assert [metric["name"] for metric in made["spec"]["metrics"]] == ["m"]
 
 
 def test_a_template_without_arguments_takes_all_that_are_given(shell: Shell) -> None:
@@ -231,12 +231,13 @@ def test_runs_and_experiments_are_terminated(shell: Shell) -> None:
     ended = shell("terminate", "analysisrun", "r", "s", "gone")
     assert ended.out == "analysisRun 'r' terminated\nanalysisRun 's' terminated\n"
     assert ended.err == 'Error: analysisruns.argoproj.io "gone" not found\n'
-    assert all(run["spec"]["terminate"] is True for run in shell.objects("analysisruns"))
+    assert all(each["spec"]["terminate"] is True for each in shell.objects("analysisruns"))
     assert shell("terminate", "exp", "e") == (0, "experiment 'e' retried\n", "")
     assert shell.objects("experiments")[0]["spec"]["terminate"] is True
 
 
-def test_what_to_terminate_has_to_be_said(shell: Shell) -> None:
-    ended = shell("terminate")
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err.startswith("Usage:\n  prograde terminate <analysisrun|experiment> RESOURCE_NAME [flags]")
+def test_what_to_terminate_has_to_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root_group("prograde"), ["terminate"], "prograde") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage:\n  prograde terminate <analysisrun|experiment> RESOURCE_NAME [flags]")

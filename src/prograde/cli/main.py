@@ -15,12 +15,14 @@ COMMANDS = {
     "abort": Entry("prograde.cli.mutate:abort", "Abort a rollout"),
     "completion": Entry("prograde.cli.completion:completion", "Generate completion script"),
     "controller": Entry("prograde.cli.controller:controller", "Run the controller"),
+    "create": Entry("prograde.cli.create:create", "Create a Rollout, Experiment, AnalysisTemplate, or AnalysisRun"),
     "demo": Entry(
         "prograde.cli.demo:demo", "Watch a canary, a broken version, an abort and an undo on an embedded cluster"
     ),
     "explain": Entry("prograde.cli.explain:explain", "Explain what a rollout is waiting for"),
     "get": Entry("prograde.cli.get:get", "Get details about rollouts and experiments"),
     "help": Entry("prograde.cli.help:help_", "Help about any command"),
+    "lint": Entry("prograde.cli.lint:lint", "Lint and validate a Rollout and its analysis"),
     "list": Entry("prograde.cli.list:list_", "List rollouts or experiments"),
     "pause": Entry("prograde.cli.mutate:pause", "Pause a rollout"),
     "plan": Entry("prograde.cli.plan:plan", "Show the writes that the next reconcile would make"),
@@ -31,6 +33,7 @@ COMMANDS = {
     "set": Entry("prograde.cli.set_image:set_", "Update various values on resources"),
     "simulate": Entry("prograde.cli.simulate:simulate", "Rehearse a release in virtual time, without a cluster"),
     "status": Entry("prograde.cli.status:status", "Show the status of a rollout"),
+    "terminate": Entry("prograde.cli.mutate:terminate", "Terminate an AnalysisRun or experiment"),
     "undo": Entry("prograde.cli.undo:undo", "Undo a rollout"),
     "version": Entry("prograde.cli.version:version", "Print version"),
     "__complete": Entry("prograde.cli.completion:complete", "", aliases=("__completeNoDesc",), is_hidden=True),

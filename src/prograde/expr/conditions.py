@@ -15,11 +15,11 @@ from typing import Final
 
 from prograde.expr.compiler import EnvironmentFunction, Program, compile_expression
 from prograde.expr.errors import RunError
-from prograde.expr.kinds import ANY, BOOL, FLOAT, INT64, Kind, kind_of
+from prograde.expr.kinds import ANY, BOOL, FLOAT, INT64, UNTYPED, Kind, kind_of
 from prograde.expr.times import Instant
 from prograde.expr.values import Int64, Value, go_type, int_of_float, is_number, text_of
 
-__all__ = ["evaluate", "evaluate_time"]
+__all__ = ["check", "evaluate", "evaluate_time"]
 
 PROGRAMS_MAX: Final = 4096
 """Compiled expressions that are kept; a cluster has fewer conditions, and most are evaluated again and again."""
@@ -92,6 +92,15 @@ def evaluate(source: str, result: Value, clock: Callable[[], datetime]) -> Value
         "default": lambda _, other: other if result is None else result,
     }
     return program({"result": result, **functions}, lambda: Instant.of(clock()))
+
+
+def check(source: str) -> None:
+    """Compile an expression about a measured value of which nothing is known.
+
+    Raises:
+        CompileError: it is wrong whatever is measured.
+    """
+    _program(source, UNTYPED)
 
 
 def evaluate_time(source: str, clock: Callable[[], datetime]) -> datetime:

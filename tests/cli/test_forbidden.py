@@ -28,6 +28,7 @@ READING = ["get rollout cart", "get experiment one", "list rollouts", "list expe
            "set image cart web=web:2", "promote cart", "restart cart"]  # fmt: skip
 WRITING = ["abort cart", "pause cart", "promote cart", "restart cart", "retry rollout cart",
            "set image cart web=web:2"]  # fmt: skip
+ENDING = ["retry experiment one", "terminate experiment one", "terminate analysisrun one"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def cluster() -> Iterator[Served]:
         yield made
 
 
-@pytest.mark.parametrize("words", [*READING, *WRITING, "retry experiment one"])
+@pytest.mark.parametrize("words", [*READING, *WRITING, *ENDING, "create analysisrun --from t"])
 def test_who_may_do_nothing_is_told_what_he_may_not_do(
     cluster: Served, capsys: pytest.CaptureFixture[str], words: str
 ) -> None:

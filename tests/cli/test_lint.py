@@ -154,9 +154,9 @@ def test_a_run_has_to_have_all_its_arguments() -> None:
 
 def test_what_the_controller_would_refuse_is_an_error() -> None:
     errors, _ = found(template(web(count=1, failureLimit=2)), analysis_run(web(), web()))
+    limits = "failureLimit + consecutiveSuccessLimit (2 + 0) if both >= 0"
     assert errors == [
-        "AnalysisTemplate t: spec: metrics[0]: count (1) must be >= failureLimit + consecutiveSuccessLimit (2 + 0) if "
-        "both >= 0",
+        f"AnalysisTemplate t: spec: metrics[0]: count (1) must be >= {limits}",
         "AnalysisRun r: spec: metrics[1]: duplicate name 'm'",
     ]
 

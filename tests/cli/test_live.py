@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.cli.live import Cluster, cluster_with_controller, environment, rollout, steady, until
@@ -199,6 +200,32 @@ def test_watching_a_rollout_prints_every_change_and_ends_on_a_signal_or_in_time(
         cluster.wait_for_log("Name:", "get.log")
         watch.send_signal(signal.SIGINT)
         assert watch.wait(10) == 0
+
+
+def test_what_is_created_can_be_watched_from_its_beginning(cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps(rollout("new")), encoding="utf-8")
+    with cluster.beside("prograde", "create", "-w", "-f", str(file), log="create.log") as watch:
+        cluster.wait_for_log("✔ Healthy", "create.log")
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(10) == 0
+    assert cluster.log("create.log").startswith("rollout.argoproj.io/new created\nName:            new\n")
+
+
+def test_a_run_that_was_created_from_a_template_is_measured_by_its_job(cluster: Cluster, tmp_path: Path) -> None:
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox", "command": ["{{args.command}}"]}]}
+    job = {"spec": {"backoffLimit": 0, "template": {"spec": pod}}}
+    template = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AnalysisTemplate",
+        "metadata": {"name": "smoke"},
+        "spec": {"args": [{"name": "command"}], "metrics": [{"name": "m", "provider": {"job": job}}]},
+    }
+    cluster.apply(template)
+    for command, phase in (("true", "Successful"), ("false", "Failed")):
+        made = cluster.prograde("create", "ar", "--from", "smoke", "--name", command, "-a", f"command={command}")
+        assert made == (0, f"analysisrun.argoproj.io/{command} created\n", "")
+        cluster.kubectl("wait", f"analysisrun/{command}", f"--for=jsonpath={{.status.phase}}={phase}", "--timeout=30s")
 
 
 def test_status_fails_when_interrupted_or_when_its_rollout_is_deleted(cluster: Cluster) -> None:

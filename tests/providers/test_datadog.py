@@ -97,6 +97,13 @@ async def test_the_address_is_datadogs_unless_the_secret_says_otherwise() -> Non
     assert measurement.message == 'parse "://wrong.schema": missing protocol scheme'
 
 
+async def test_a_slash_at_the_end_of_the_address_does_not_count(server: FakeServer) -> None:
+    server.says(V1, '{"series":[]}')
+    client = await own_secret("datadog", {**KEYS, "address": f"{server.url}/"})
+    await measure(metric_of({"datadog": {"query": "q"}}), {}, client)
+    assert server.asked[0].path == V1
+
+
 # ---- What fits together ---------------------------------------------------------------------------------------------
 
 REVIEW = "Please review the Analysis Template."

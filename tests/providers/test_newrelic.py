@@ -72,6 +72,13 @@ async def test_one_row_is_a_map_and_several_are_a_list(
     assert (measurement.phase, measurement.value, measurement.message) == (phase, value, "")
 
 
+async def test_half_a_character_can_be_stored(server: FakeServer) -> None:
+    server.says("/graphql", '{"data":{"actor":{"account":{"nrql":{"results":[{"facet":"a\\ud800"}]}}}}}')
+    assert (await query(server)).value == '{"facet":"a\ufffd"}'
+    server.says("/graphql", '{"errors":[{"message":"a\\udfff"}]}')
+    assert (await query(server)).message == "a\ufffd"
+
+
 @pytest.mark.parametrize(("config", "seconds"), [({}, 5), ({"timeout": 0}, 0), ({"timeout": 60}, 60)])
 async def test_the_query_is_a_variable_of_the_operation(
     server: FakeServer, config: dict[str, Any], seconds: int

@@ -7,6 +7,7 @@ botocore, which comes with the extra ``aws``.
 import asyncio
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -24,6 +25,11 @@ __all__ = ["CloudWatchProvider", "build"]
 
 TIMEOUT_SECONDS: Final = 60.0
 """For the call and the attempts that botocore repeats."""
+CALLS_MAX: Final = 16
+"""How many calls may wait for their answers together."""
+
+_threads: Final = ThreadPoolExecutor(CALLS_MAX, "cloudwatch")
+"""Threads of their own, so that a service that hangs holds up nothing else that has to block."""
 
 
 async def build(metric: Metric, context: ProviderContext) -> "CloudWatchProvider":
@@ -53,7 +59,8 @@ class CloudWatchProvider(AtOnce):
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 # The call blocks, and so may looking for credentials.
-                return _reading(await asyncio.to_thread(_get_metric_data, query))
+                loop = asyncio.get_running_loop()
+                return _reading(await loop.run_in_executor(_threads, _get_metric_data, query))
         except TimeoutError:
             raise ProviderError(f"GetMetricData: no answer within {TIMEOUT_SECONDS:g} s") from None
 
@@ -105,7 +112,9 @@ def _client(environment: tuple[tuple[str, str], ...]) -> Any:
     from botocore.session import Session
 
     # A name that is empty, or a statistic that does not exist, is for the service to refuse.
-    return Session().create_client("cloudwatch", config=Config(parameter_validation=False))
+    return Session().create_client(
+        "cloudwatch", config=Config(parameter_validation=False, max_pool_connections=CALLS_MAX)
+    )
 
 
 def _reading(answer: Mapping[str, Any]) -> Reading:

@@ -189,7 +189,7 @@ class DatadogProvider(AtOnce):
         return await self._send("POST", "/api/v2/query/scalar", json.dumps(body).encode())
 
     async def _send(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
-        address = self._access.address or ADDRESS
+        address = (self._access.address or ADDRESS).rstrip("/")
         check_url(address)
         return await ask(
             self.context,
@@ -261,7 +261,7 @@ def _columns(body: Any) -> Reading:
             continue
         if type(value) is not float:
             raw = go_quote(compact_json(value))
-            name = member(numbers, "name") or ""
+            name = excerpt(str(member(numbers, "name") or ""))
             raise ProviderError(f'could not parse numeric value {raw} in column "{name}": it is no number')
         found.append(value)
         labels.append(",".join(_label(group, index) for group in groups))

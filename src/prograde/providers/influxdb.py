@@ -100,7 +100,7 @@ def _refusal(answer: HttpAnswer) -> str:
     body = json_of(answer)
     code, message = member(body, "code") or "", member(body, "message") or ""
     if code and message:
-        return f"{code}: {excerpt(str(message))}"
+        return excerpt(f"{code}: {message}")
     if code or message:
         return f"Unexpected status code {answer.status}"
     if answer.status == 429:

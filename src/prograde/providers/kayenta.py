@@ -142,7 +142,7 @@ class KayentaProvider:
         return await ask(
             self._context,
             method,
-            f"{self._config.address}{path}",
+            f"{self._config.address.rstrip('/')}{path}",
             headers={"Content-Type": "application/json"} if body is not None else {},
             body=json.dumps(body).encode() if body is not None else None,
             timeout_seconds=TIMEOUT_SECONDS,

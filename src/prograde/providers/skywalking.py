@@ -47,7 +47,7 @@ class SkyWalkingProvider(AtOnce):
         answer = await ask(
             self.context,
             "POST",
-            f"{self._config.address}/graphql",
+            f"{self._config.address.rstrip('/')}/graphql",
             headers={"Content-Type": CONTENT, "Accept": CONTENT},
             body=json.dumps({"query": self._config.query, "variables": {"duration": duration}}).encode(),
             timeout_seconds=TIMEOUT_SECONDS,

@@ -34,6 +34,8 @@ INTERVAL: Final = "5m"
 """What a metric looks back when it does not say."""
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half of a character, which JSON can escape and UTF-8 cannot write."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -156,7 +158,8 @@ def interval_seconds(interval: str) -> int:
 
 
 def excerpt(text: str) -> str:
-    """Return the beginning of what a server has said."""
+    """Return the beginning of what a server has said, as text that can be stored."""
+    text = _SURROGATE.sub("\ufffd", text)
     return text if len(text) <= EXCERPT_CHARACTERS else f"{text[:EXCERPT_CHARACTERS]}..."
 
 

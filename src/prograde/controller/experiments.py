@@ -195,6 +195,7 @@ class ExperimentReconciler:
         Raises:
             ApiError, Unreachable: a write has failed that may succeed when it is tried again.
         """
+        written: list[tuple[Action, Child]] = []
         for group in plan.groups:
             answers = await asyncio.gather(
                 *(self._act(snapshot.experiment, action) for action in group), return_exceptions=True
@@ -202,11 +203,10 @@ class ExperimentReconciler:
             failures = [each for each in answers if isinstance(each, BaseException)]
             if failures:
                 raise failures[0]
+            written += [(action, each) for action, each in zip(group, answers, strict=True) if isinstance(each, Child)]
             refusals = tuple(each for each in answers if isinstance(each, Refusal))
             if refusals:
-                written = [each for each in answers if isinstance(each, Child)]
-                updated = _updated(snapshot, written)
-                return msgspec.structs.replace(updated, refusals=snapshot.refusals + refusals)
+                return _updated(snapshot, written, refusals)
         return snapshot
 
     async def _act(self, experiment: Experiment, action: Action) -> Child | Refusal | None:
@@ -331,13 +331,25 @@ _KINDS: Final[dict[type[Action], tuple[Resource, type[ReplicaSet] | type[Service
 }
 
 
-def _updated(snapshot: ExperimentSnapshot, written: list[Child]) -> ExperimentSnapshot:
-    """Return the snapshot with these objects as they are now."""
+def _updated(
+    snapshot: ExperimentSnapshot, written: list[tuple[Action, Child]], refusals: tuple[Refusal, ...]
+) -> ExperimentSnapshot:
+    """Return the snapshot with what was refused and with what has been done all the same.
+
+    What has just been created only holds its name: whatever else there is to do with it is left to the next pass, when
+    the cache follows it.
+    """
+    made, changed = [], []
+    for action, each in written:
+        if type(action) in _KINDS:
+            made.append(Refusal(action=action, message="", existing=each))
+        else:
+            changed.append(each)
     return msgspec.structs.replace(
         snapshot,
-        replica_sets=_merged(snapshot.replica_sets, [each for each in written if isinstance(each, ReplicaSet)]),
-        services=_merged(snapshot.services, [each for each in written if isinstance(each, Service)]),
-        analysis_runs=_merged(snapshot.analysis_runs, [each for each in written if isinstance(each, AnalysisRun)]),
+        replica_sets=_merged(snapshot.replica_sets, [each for each in changed if isinstance(each, ReplicaSet)]),
+        analysis_runs=_merged(snapshot.analysis_runs, [each for each in changed if isinstance(each, AnalysisRun)]),
+        refusals=(*snapshot.refusals, *made, *refusals),
     )
 
 

@@ -23,7 +23,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     """The API server's words."""
     existing: ReplicaSet | Service | AnalysisRun | None = None
-    """The object that holds the name already, read from the API server; None for any other refusal."""
+    """The object that holds the name already, read from the API server; None for any other refusal. It may be one that
+    the plan before has created, in a pass in which something else was refused."""
     is_unreadable: bool = False
     """The name is taken, but what holds it could not be read; the message says why."""
 

@@ -25,6 +25,8 @@ __all__ = ["CloudWatchProvider", "build"]
 
 TIMEOUT_SECONDS: Final = 60.0
 """For the call and the attempts that botocore repeats."""
+CONNECT_SECONDS: Final = 10
+READ_SECONDS: Final = 30
 CALLS_MAX: Final = 16
 """How many calls may wait for their answers together."""
 
@@ -112,9 +114,13 @@ def _client(environment: tuple[tuple[str, str], ...]) -> Any:
     from botocore.session import Session
 
     # A name that is empty, or a statistic that does not exist, is for the service to refuse.
-    return Session().create_client(
-        "cloudwatch", config=Config(parameter_validation=False, max_pool_connections=CALLS_MAX)
+    config = Config(
+        parameter_validation=False,
+        max_pool_connections=CALLS_MAX,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
     )
+    return Session().create_client("cloudwatch", config=config)
 
 
 def _reading(answer: Mapping[str, Any]) -> Reading:

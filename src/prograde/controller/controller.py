@@ -44,6 +44,7 @@ from prograde.controller.settings import ControllerSettings, instance_selector
 from prograde.controller.templates import Templates, by_analysis
 from prograde.controller.workers import BASE_DELAY_SECONDS, MAX_DELAY_SECONDS, Reconciler, run_workers
 from prograde.controller.workloads import Workloads, by_workload
+from prograde.core.analysis.outline import outlined
 from prograde.core.objects import ObjectKind
 from prograde.core.plan import Event, Plan
 from prograde.core.rollout.destinationrules import destination_rule_of
@@ -297,6 +298,7 @@ class Controller:
 
     def _make_caches(self, routers_of: RoutersOf) -> Caches:
         selector = instance_selector(self._settings.instance_id)
+        decode_run = msgspec.json.Decoder(AnalysisRun).decode
         return Caches(
             rollouts=Informer(
                 self._client,
@@ -326,7 +328,16 @@ class Controller:
                 namespace=self._settings.namespace,
                 indexers={"controller": by_controller},
             ),
-            analysis_runs=self._children(ANALYSIS_RUNS, AnalysisRun, selector),
+            analysis_runs=Informer(
+                self._client,
+                ANALYSIS_RUNS,
+                # There may be thousands of finished ones.
+                lambda body: outlined(decode_run(body)),
+                rng=self._rng,
+                namespace=self._settings.namespace,
+                label_selector=selector,
+                indexers={"controller": by_controller},
+            ),
             experiments=Informer(
                 self._client,
                 EXPERIMENTS,

@@ -25,6 +25,7 @@ from prograde.api.analysis import (
     TtlStrategy,
 )
 from prograde.api.meta import ObjectMeta
+from prograde.core.analysis.arguments import redacted
 from prograde.core.analysis.run import AnalysisPlan, AnalysisSnapshot, Outcome, fold, plan_run
 from prograde.core.analysis.schedule import Operation
 
@@ -563,3 +564,95 @@ def test_an_answer_to_a_completed_run_is_dropped() -> None:
     tasks = plan(run, secrets={}).tasks
     completed = msgspec.structs.replace(run, status=AnalysisRunStatus(phase="Successful", completed_at=T0))
     assert fold(completed, tasks, [Outcome(measurement=measured(F))], {}, T0) == AnalysisPlan()
+
+
+# ---- Answers that come while things change ---------------------------------------------------------------------------
+
+
+def test_an_answer_that_another_controller_has_been_faster_with_is_dropped() -> None:
+    once = run_of(metric(interval="1m"), status=running(result("errors", measured("Successful"))))
+    (task,) = plan(once, T0 + timedelta(minutes=1)).tasks
+    later = T0 + timedelta(minutes=1)
+    twice = run_of(
+        metric(interval="1m"), status=running(result("errors", measured("Successful"), measured("Successful", later)))
+    )
+    folded = fold(twice, [task], [Outcome(measurement=measured("Successful", later))], {}, later)
+    assert folded.status is not None
+    assert (folded.status.metric_results[0].count, len(folded.status.metric_results[0].measurements)) == (2, 2)
+
+
+@pytest.mark.parametrize("operation", [Operation.RUN, Operation.RESUME])
+def test_what_is_left_in_flight_when_the_run_was_told_to_end_is_stopped_next(operation: Operation) -> None:
+    in_flight = Measurement(phase="Running", started_at=T0, resume_at=T0 + timedelta(minutes=1))
+    before = running(result("errors", in_flight)) if operation is Operation.RESUME else AnalysisRunStatus()
+    at = T0 + timedelta(minutes=1)
+    (task,) = plan(run_of(status=before), at).tasks
+    assert task.operation is operation
+    told = run_of(status=before, terminate=True)
+    still = Measurement(phase="Running", started_at=T0, resume_at=at + timedelta(hours=1))
+    folded = fold(told, [task], [Outcome(measurement=still)], {}, at)
+    assert folded.status is not None
+    assert (folded.status.phase, folded.requeue_at) == ("Running", at)
+    (stop,) = plan(run_of(status=folded.status, terminate=True), at).tasks
+    assert (stop.operation, stop.measurement) == (Operation.TERMINATE, still)
+
+
+# ---- Rules and placeholders ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("test", "my-test-1", True),
+        ("", "anything", True),
+        ("*", "anything", False),
+        (".*", "anything", True),
+        ("^rate$", "rate", True),
+        ("^rate$", "rates", False),
+        (r"\pL+", "rate", True),
+        ("(?=rate)", "rate", False),
+        (r"(r)\1", "rr", False),
+    ],
+)
+def test_rules_are_the_regular_expressions_of_go(pattern: str, name: str, fits: bool) -> None:
+    run = run_of(metric(name), dry_run=(DryRun(metric_name=pattern),))
+    planned = plan(run)
+    assert bool(planned.tasks) is fits
+    if not fits:
+        assert planned.status is not None
+        assert planned.status.message == "Analysis spec invalid: dryRun[0]: Rule didn't match any metric name(s)"
+
+
+def test_a_rule_cannot_stop_the_clock() -> None:
+    name = "a" * 40 + "b"
+    assert plan(run_of(metric(name), dry_run=(DryRun(metric_name="(a+)+$"),))).status is not None
+
+
+def test_a_run_without_metrics_is_told_so_whatever_its_arguments_are() -> None:
+    run = AnalysisRun(spec=AnalysisRunSpec(args=(Argument(name="x"),)))
+    planned = plan(run)
+    assert planned.status is not None
+    assert planned.status.message == "Analysis spec invalid: no metrics specified"
+
+
+def test_of_several_unknown_placeholders_the_last_is_named() -> None:
+    query = MetricProvider(prometheus=PrometheusMetric(query="{{args.query}}"))
+    planned = plan(run_of(metric(success_condition="{{args.limit}}", provider=query)))
+    assert planned.status is not None
+    assert planned.status.message == "Unable to resolve metric arguments: failed to resolve {{args.query}}"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param('a b&"c"/', id="as it is"),
+        pytest.param("a%20b%26%22c%22/", id="in a path"),
+        pytest.param("a%20b%26%22c%22%2F", id="in a part of a path"),
+        pytest.param("a+b%26%22c%22%2F", id="in a query"),
+        pytest.param(r"a b&\"c\"/", id="between quotation marks"),
+        pytest.param(r"a b\u0026\"c\"/", id="in JSON"),
+    ],
+)
+def test_a_secret_is_found_in_all_its_forms(shown: str) -> None:
+    secrets = {SecretKeyRef(name="s", key="k"): 'a b&"c"/'}
+    assert redacted(f"before {shown} after", secrets) == "before ***** after"

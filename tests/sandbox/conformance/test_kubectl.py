@@ -92,7 +92,7 @@ async def test_row_71_describe_works_for_each_kind_and_lists_events(kubectl: Kub
     kubectl.sandbox.create(rollout("cart"))
 
     for what, expected in (
-        ("pods", "Successfully assigned default/web-"),
+        ("pods -l app=web", "Successfully assigned default/web-"),
         ("deploy/web", "Scaled up replica set web-"),
         ("rs", "Created pod: web-"),
         ("svc/web", "Endpoints:"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,6 +190,30 @@ async def test_without_credentials_or_a_region_nothing_is_sent(
     assert measurement.phase == "Error"
     assert ("credentials" if missing == "AWS_ACCESS_KEY_ID" else "region") in measurement.message
     assert server.asked == []
+
+
+def write_credentials(path: Path, key: str) -> None:
+    path.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\n")
+
+
+async def test_credentials_that_appear_or_change_are_found(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def knows_the_second(request: web.Request) -> web.Response:
+        if "AKIDSECOND" in request.headers["Authorization"]:
+            return web.Response(text=results([1.0]), headers=OK)
+        refusal = '{"__type":"x#UnrecognizedClientException","message":"the token is invalid"}'
+        return web.Response(text=refusal, status=400, headers=OK)
+
+    server.answers["/"] = knows_the_second
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    assert "credentials" in (await query()).message
+    write_credentials(tmp_path / "credentials", "AKIDFIRST")
+    assert "the token is invalid" in (await query()).message
+    write_credentials(tmp_path / "credentials", "AKIDSECOND")
+    assert (await query()).value == "[[1]]"
 
 
 async def test_an_interval_that_is_none_is_an_error(server: FakeServer) -> None:

@@ -25,6 +25,18 @@ __all__ = ["CloudWatchProvider", "build"]
 
 TIMEOUT_SECONDS: Final = 60.0
 """For the call and the attempts that botocore repeats."""
+REFUSED: Final = frozenset(
+    (
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    )
+)
+"""What the service says to credentials that it does not accept."""
 CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 30
 CALLS_MAX: Final = 16
@@ -93,13 +105,17 @@ def _query(query: CloudWatchQuery) -> dict[str, Any]:
 
 def _get_metric_data(query: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
     except ImportError:
         raise ProviderError(MISSING) from None
     environment = tuple(sorted((name, text) for name, text in os.environ.items() if name.startswith("AWS_")))
     try:
         answer: dict[str, Any] = _client(environment).get_metric_data(**query)
     except (BotoCoreError, ClientError, HTTPClientError, ValueError) as err:
+        is_refused = isinstance(err, ClientError) and err.response.get("Error", {}).get("Code") in REFUSED
+        if is_refused or isinstance(err, NoCredentialsError):
+            # Credentials may be there, or be other ones, the next time.
+            _client.cache_clear()
         raise ProviderError(str(err)) from err
     except (AttributeError, KeyError, TypeError) as err:
         # botocore relies on the shape of answers.

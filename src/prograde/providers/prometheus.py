@@ -82,6 +82,26 @@ class PrometheusProvider(AtOnce):
         return {"ResolvedPrometheusQuery": query} if query else {}
 
     async def read(self) -> Reading:
+        return _reading(await self._ask())
+
+    async def series(self) -> dict[str, float]:
+        """Return the newest value of every series of an instant query, by its labels in canonical JSON.
+
+        Raises:
+            ProviderError: there are none to be had.
+        """
+        data, _ = _data(await self._ask())
+        try:
+            if data["resultType"] == "scalar":
+                return {"{}": _number(data["result"][1])}
+            return {
+                json.dumps(each["metric"], sort_keys=True, separators=(",", ":")): _number(each["value"][1])
+                for each in data["result"]
+            }
+        except (KeyError, TypeError, ValueError, IndexError) as err:
+            raise ProviderError(f"bad_response: {type(err).__name__}: {err}") from None
+
+    async def _ask(self) -> HttpAnswer:
         path, form = self._parameters()
         if self._timeout_seconds == 0:
             raise ProviderError(f'Post "{self._address}{path}": context deadline exceeded')
@@ -89,7 +109,7 @@ class PrometheusProvider(AtOnce):
         answer = await self._send("POST", f"{self._address}{path}", body)
         if answer.status in GET_INSTEAD:
             answer = await self._send("GET", f"{self._address}{path}?{body}", "")
-        return _reading(answer)
+        return answer
 
     def _parameters(self) -> tuple[str, dict[str, str]]:
         now = self.context.now()
@@ -171,6 +191,19 @@ def _reading(answer: HttpAnswer) -> Reading:
     Raises:
         ProviderError: it says that it cannot, or says nothing sensible.
     """
+    data, metadata = _data(answer)
+    try:
+        return _value(data, metadata)
+    except (KeyError, TypeError, ValueError, IndexError) as err:
+        raise ProviderError(f"bad_response: {type(err).__name__}: {err}") from None
+
+
+def _data(answer: HttpAnswer) -> tuple[Any, dict[str, str]]:
+    """Return the data of an answer, and what to keep about it.
+
+    Raises:
+        ProviderError: the server says that it cannot, or says nothing sensible.
+    """
     has_body = 200 <= answer.status < 300 or answer.status in (400, 422)
     if not has_body:
         if 400 <= answer.status < 500:
@@ -192,10 +225,9 @@ def _reading(answer: HttpAnswer) -> Reading:
     metadata = {}
     if isinstance(warnings, list) and warnings:
         metadata["warnings"] = ", ".join(f'"{each}"' for each in warnings)
-    try:
-        return _value(body["data"], metadata)
-    except (KeyError, TypeError, ValueError, IndexError) as err:
-        raise ProviderError(f"bad_response: {type(err).__name__}: {err}") from None
+    if "data" not in body:
+        raise ProviderError("bad_response: KeyError: 'data'")
+    return body["data"], metadata
 
 
 def _value(data: Mapping[str, Any], metadata: Mapping[str, str]) -> Reading:

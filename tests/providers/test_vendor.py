@@ -26,6 +26,15 @@ def test_an_address_that_is_none_is_named_with_what_is_wrong(url: str, message: 
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize("url", ["http://u:s3cr3t@h/%^&", "http://u:s3cr3t@h:port/", "ftp://u:s3cr3t@h/"])
+async def test_a_password_in_an_address_is_not_shown(url: str) -> None:
+    async with context_for() as context:
+        with pytest.raises(ProviderError) as caught:
+            await ask(context, "GET", url, timeout_seconds=1)
+    assert "//u:***@h" in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["", "http://h:80/a%20b?c=%zz", "h/a:b", "ftp://h", "HTTPS://u:p@h", "http://[::1]:9/"])
 def test_any_other_text_may_be_an_address(url: str) -> None:
     check_url(url)

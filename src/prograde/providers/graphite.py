@@ -11,6 +11,7 @@ from prograde.api.analysis import Metric
 from prograde.expr.jsontext import compact_json
 from prograde.expr.values import Floats
 from prograde.providers.base import AtOnce, ProviderContext, ProviderError, Reading
+from prograde.providers.http import without_password
 from prograde.providers.vendor import ask, check_url, excerpt, json_of, list_at
 
 __all__ = ["GraphiteProvider", "build"]
@@ -32,7 +33,7 @@ async def build(metric: Metric, context: ProviderContext) -> "GraphiteProvider":
     try:
         check_url(config.address)
     except ProviderError:
-        raise ProviderError(f"Graphite address {config.address} is not a valid URL") from None
+        raise ProviderError(f"Graphite address {without_password(config.address)} is not a valid URL") from None
     if not config.address:
         raise ProviderError("Graphite address  is not a valid URL")
     return GraphiteProvider(metric, context, config.address, config.query)

@@ -21,7 +21,7 @@ from typing import Final, Self, TypeAlias
 import aiohttp
 from yarl import URL
 
-__all__ = ["Http", "HttpAnswer", "HttpError"]
+__all__ = ["Http", "HttpAnswer", "HttpError", "without_password"]
 
 REDIRECTS_MAX: Final = 10
 BODY_BYTES_MAX: Final = 10 * 1024 * 1024
@@ -34,6 +34,11 @@ SERVICE_UNAVAILABLE: Final = 503
 
 _PASSWORD: Final = re.compile(r"//([^/?#@:]*):[^/?#@]*@")
 """A password in an address; it is for its server alone."""
+
+
+def without_password(url: str) -> str:
+    """Return an address as it may be shown."""
+    return _PASSWORD.sub(r"//\1:***@", url)
 
 
 class HttpError(Exception):
@@ -66,8 +71,7 @@ class _Request:
     follows_redirects: bool
 
     def __str__(self) -> str:
-        url = _PASSWORD.sub(r"//\1:***@", self.url)
-        return f'{self.method.capitalize()} "{url}"'
+        return f'{self.method.capitalize()} "{without_password(self.url)}"'
 
 
 _InFlight: TypeAlias = "asyncio.Task[HttpAnswer]"

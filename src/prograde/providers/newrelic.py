@@ -16,7 +16,7 @@ from prograde.api.scalars import parse_integer
 from prograde.expr.jsontext import compact_json
 from prograde.providers.base import AtOnce, ProviderContext, ProviderError, Reading
 from prograde.providers.credentials import hidden, read_secret
-from prograde.providers.http import HttpAnswer
+from prograde.providers.http import HttpAnswer, without_password
 from prograde.providers.vendor import ask, check_url, excerpt, json_of, list_at, member
 
 __all__ = ["NewRelicProvider", "build"]
@@ -150,7 +150,9 @@ class NewRelicProvider(AtOnce):
         raise AssertionError("the last attempt raises or returns")
 
     def _given_up(self, cause: str) -> ProviderError:
-        return ProviderError(f"POST {self.url} giving up after {len(RETRY_DELAYS) + 1} attempt(s){cause}")
+        return ProviderError(
+            f"POST {without_password(self.url)} giving up after {len(RETRY_DELAYS) + 1} attempt(s){cause}"
+        )
 
     async def _send(self, body: bytes) -> HttpAnswer:
         service = self.context.environment.get(SERVICE_VARIABLE)

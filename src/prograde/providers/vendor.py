@@ -14,7 +14,7 @@ from prograde.api.scalars import InvalidDuration, go_quote, parse_duration
 from prograde.expr.errors import RunError
 from prograde.expr.jsontext import from_json
 from prograde.providers.base import ProviderContext, ProviderError
-from prograde.providers.http import HttpAnswer, HttpError
+from prograde.providers.http import HttpAnswer, HttpError, without_password
 
 __all__ = [
     "ask",
@@ -59,7 +59,7 @@ async def ask(
     check_url(url)
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https"):
-        raise ProviderError(f'{method.capitalize()} "{url}": unsupported protocol scheme "{scheme}"')
+        raise ProviderError(f'{method.capitalize()} "{without_password(url)}": unsupported protocol scheme "{scheme}"')
     try:
         return await context.http.request(
             method,
@@ -81,20 +81,21 @@ def check_url(url: str) -> None:
     Raises:
         ProviderError: it cannot; the message tells which part is wrong.
     """
+    shown = without_password(url)
     if any(char < " " or char == "\x7f" for char in url):
-        raise ProviderError(f"parse {go_quote(url)}: net/url: invalid control character in URL")
+        raise ProviderError(f"parse {go_quote(shown)}: net/url: invalid control character in URL")
     scheme = _SCHEME.match(url)
     if url.startswith(":"):
-        raise ProviderError(f'parse "{url}": missing protocol scheme')
+        raise ProviderError(f'parse "{shown}": missing protocol scheme')
     if scheme is None and ":" in re.split("[/?#]", url, maxsplit=1)[0]:
-        raise ProviderError(f'parse "{url}": first path segment in URL cannot contain colon')
+        raise ProviderError(f'parse "{shown}": first path segment in URL cannot contain colon')
     path = re.split("[?#]", url, maxsplit=1)[0]
     if bad := _BAD_ESCAPE.search(path):
-        raise ProviderError(f'parse "{url}": invalid URL escape "{path[bad.start() : bad.start() + 3]}"')
+        raise ProviderError(f'parse "{shown}": invalid URL escape "{path[bad.start() : bad.start() + 3]}"')
     try:
         _ = urlsplit(url).port
     except ValueError as err:
-        raise ProviderError(f'parse "{url}": {err}') from None
+        raise ProviderError(f'parse "{shown}": {err}') from None
 
 
 def json_of(answer: HttpAnswer, prefix: str = "") -> Any:

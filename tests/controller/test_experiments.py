@@ -1,5 +1,6 @@
 """The reconciler of Experiments against a real API server: what it writes, what it asks, what it makes of refusals."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -175,6 +176,19 @@ async def test_a_template_that_appears_in_time_is_found() -> None:
         await it.until(lambda: len(who.runs()) == 1)
         metrics = it.sandbox.get("analysisruns", "compare-errors")["spec"]["metrics"]
         assert sorted(each["name"] for each in metrics) == ["error-rate", "error-x"]
+
+
+@virtual_time
+async def test_a_template_that_vanishes_too_early_is_noticed_at_once() -> None:
+    async with world() as it:
+        it.apply(TEMPLATE)
+        spec = both(analyses=[analysis()])["spec"]
+        spec["templates"][1]["template"]["spec"]["containers"][0]["image"] = "argoproj/rollouts-demo:does-not-exist"
+        it.apply({**both(), "spec": spec})
+        await it.until(lambda: templates_of(it) == {"old": "Running", "new": "Progressing"})
+        await asyncio.sleep(60)
+        it.sandbox.delete("analysistemplates", "errors")
+        await it.until(is_in(it, "Error"), seconds=2)
 
 
 @virtual_time

@@ -74,7 +74,7 @@ def is_in(it: World, wanted: str) -> Callable[[], bool]:
 
 
 def templates_of(it: World) -> dict[str, str]:
-    return {each["name"]: each["status"] for each in status(it)["templateStatuses"]}
+    return {each["name"]: each["status"] for each in status(it).get("templateStatuses", ())}
 
 
 def reasons(it: World, about: str = f"experiment/{NAME}") -> list[str]:

@@ -94,6 +94,8 @@ SELECTOR = {"matchLabels": {"a": "b"}}
         ({"name": "b", "minReadySeconds": 601}, {"progressDeadlineSeconds": 601}, None),
         ({}, {}, "Experiment exp has empty template name at index 1"),
         ({"name": "a"}, {}, "Experiment exp has repeated template name 'a' in templates"),
+        ({"name": "b"}, {"duration": "10"}, 'invalid duration string: time: missing unit in duration "10"'),
+        ({"name": "b"}, {"duration": "10m"}, None),
     ],
 )
 def test_the_templates_of_an_experiment(template, spec, error):

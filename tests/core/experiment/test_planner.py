@@ -323,6 +323,13 @@ def test_an_experiment_is_looked_at_again_when_something_is_due(status, spec, av
     assert look(one, replica_set(one, available=available)).requeue_at == expected
 
 
+def test_an_experiment_that_has_failed_does_not_wait_for_its_duration():
+    one = experiment(status=state(entry(status="Failed", available=0), phase="Failed"), duration="1h")
+    assert look(one, replica_set(one, size=0)).requeue_at is None
+    failing, objects = situation(["Running"], ["Failed"], duration="1h")
+    assert look(failing, *objects).requeue_at is None
+
+
 def test_a_steady_state_writes_nothing():
     one = experiment(status=state(entry(), conditions=(progressing("NewReplicaSetAvailable"),)), duration="1h")
     assert look(one, replica_set(one)).writes_nothing

@@ -199,10 +199,9 @@ def _run(context: ExperimentContext, analysis: ExperimentAnalysis) -> tuple[Anal
 
 
 def _is_wanted(context: ExperimentContext, run: AnalysisRun, spec: AnalysisRunSpec) -> bool:
-    """Tell whether a run may be taken for the one that is to be created; one that was told to stop may not."""
+    """Tell whether a run may be taken for the one that is to be created. One that was told to stop has another spec."""
     return (
         run.status.phase not in names.COMPLETED_RUN_PHASES
-        and not run.spec.terminate
         and run.metadata.deletion_timestamp is None
         and is_controlled_by(run, context.experiment.metadata.uid)
         and json_equal(to_json(run.spec), to_json(spec))

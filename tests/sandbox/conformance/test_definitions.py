@@ -17,6 +17,7 @@ from tests.sandbox.conformance.harness import (
 
 from prograde.api.crd import custom_resource_definitions
 from prograde.sandbox.cluster import Sandbox
+from prograde.sandbox.routingkinds import routing_definitions
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
@@ -191,7 +192,7 @@ def test_row_86_all_own_definitions_load_quickly() -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: path.name)
 def test_row_86_each_example_is_accepted(path: Path) -> None:
-    sandbox = Sandbox(controllers=False)
+    sandbox = Sandbox(controllers=False, crds=[*custom_resource_definitions(), *routing_definitions()])
     documents = [each for each in yaml.safe_load_all(path.read_text()) if each]
     for namespace in {each["metadata"].get("namespace", "default") for each in documents} - {"default"}:
         sandbox.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})

@@ -44,7 +44,7 @@ ENTRY_POINT_GROUP: Final = "prograde.metric_providers"
 CALL_SECONDS_MAX: Final = 60.0
 """A call holds up the measurements of its run; a plugin that needs longer says Running and is called again."""
 
-BUILT_IN: Final[Mapping[str, str]] = {}
+BUILT_IN: Final[Mapping[str, str]] = {"prograde/judge": "prograde.providers.judge"}
 """Names of plugins that come with Prograde, and the modules whose ``build`` makes them."""
 
 _START: Final = "failed to create plugin: unable to get metric plugin: unable to start plugin system: "

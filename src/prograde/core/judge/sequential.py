@@ -11,7 +11,8 @@ the canary is no worse its expectation is at most one, so it ever reaches 1/alph
 (Ville); that is why it may be looked at whenever one likes. Evidence for safety is the same with better ratios.
 
 Errors that come in bursts are not independent. The logarithm is divided by a dispersion, the ratio of variance and
-mean over the intervals of the version that varies more. That is a heuristic, not a theorem; simulations say how far it carries.
+mean over the intervals of the version that varies more. That is a heuristic, not a theorem; simulations say how far it
+carries.
 """
 
 import math

@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import pytest
@@ -74,6 +75,29 @@ def test_a_label_that_the_users_template_sets_itself_is_kept() -> None:
         }
     }
     assert template_to_restore(rollout, old)["metadata"]["labels"] == {"role": "canary"}
+
+
+def anti_affinity(*keys: str) -> dict[str, Any]:
+    terms = [{"labelSelector": {"matchExpressions": [{"key": key, "operator": "In", "values": ["x"]}]}} for key in keys]
+    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+@pytest.mark.parametrize(
+    ("found", "restored"),
+    [
+        (anti_affinity("rollouts-pod-template-hash"), {}),
+        (anti_affinity("app", "rollouts-pod-template-hash"), {"affinity": anti_affinity("app")}),
+        (anti_affinity("app"), {"affinity": anti_affinity("app")}),
+    ],
+    ids=["nothing else is left", "the user's own term stays", "nothing was injected"],
+)
+def test_the_term_that_kept_new_pods_off_stable_ones_is_not_the_users(
+    found: dict[str, Any], restored: dict[str, Any]
+) -> None:
+    old = {"spec": {"template": {"spec": {"affinity": found}}}}
+    before = copy.deepcopy(old)
+    assert template_to_restore({"spec": {}}, old) == {"spec": restored}
+    assert old == before, "the original is untouched"
 
 
 @pytest.mark.parametrize(

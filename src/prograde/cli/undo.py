@@ -9,6 +9,7 @@ import msgspec
 
 from prograde.api.meta import LabelSelector
 from prograde.api.names import POD_TEMPLATE_HASH_LABEL, REVISION_ANNOTATION
+from prograde.api.podtemplate import remove_injected_anti_affinity
 from prograde.api.selectors import format_selector
 from prograde.cli.connect import Session, in_session
 from prograde.cli.flags import connection_flags
@@ -105,10 +106,11 @@ def find_revision(replica_sets: Iterable[Json], to_revision: int, name: str) -> 
 def template_to_restore(rollout: Json, replica_set: Json) -> Json:
     """Return the ReplicaSet's pod template as a user would have written it.
 
-    The hash label and the labels and annotations that the Rollout's strategy puts on pods of one role are not the
-    user's, and would end up in every later revision.
+    The hash label, the labels and annotations that the Rollout's strategy puts on pods of one role and the term that
+    keeps new pods away from stable ones are not the user's, and would end up in every later revision.
     """
     template: Json = copy.deepcopy(replica_set["spec"]["template"])
+    remove_injected_anti_affinity(template.get("spec") or {})
     metadata = template.get("metadata") or {}
     strategy = (rollout.get("spec") or {}).get("strategy") or {}
     own = (rollout.get("spec") or {}).get("template", {}).get("metadata") or {}

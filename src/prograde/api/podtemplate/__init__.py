@@ -6,7 +6,7 @@ revisions, `comparison` the question whether a ReplicaSet was made from a templa
 """
 
 from prograde.api.podtemplate.canonical import canonical, go_json
-from prograde.api.podtemplate.comparison import is_same_template
+from prograde.api.podtemplate.comparison import is_same_template, remove_injected_anti_affinity
 from prograde.api.podtemplate.defaults import default_pod, default_pod_spec, default_pod_template
 from prograde.api.podtemplate.editing import (
     TemplateMetadata,
@@ -28,6 +28,7 @@ __all__ = [
     "is_injected_term",
     "is_same_template",
     "pod_template_hash",
+    "remove_injected_anti_affinity",
     "step_hash",
     "template_metadata",
     "with_anti_affinity",

@@ -16,7 +16,7 @@ from prograde.api.podtemplate.canonical import canonical, go_json
 from prograde.api.podtemplate.defaults import default_pod_template
 from prograde.api.podtemplate.editing import is_injected_term
 
-__all__ = ["is_same_template"]
+__all__ = ["is_same_template", "remove_injected_anti_affinity"]
 
 _REMEMBERED_MAX: Final = 10_000
 """Templates of many ReplicaSets are looked at in every pass of a Rollout that was adopted from an older controller."""
@@ -51,7 +51,7 @@ def _normalised(value: Any, ephemeral_metadata: str) -> dict[str, Any]:
     spec = template["spec"]
     # The deprecated twin of serviceAccountName, which API servers keep in step.
     spec.pop("serviceAccount", None)
-    _remove_injected_anti_affinity(spec)
+    remove_injected_anti_affinity(spec)
     _remove_server_values(spec)
     return canonical(template)
 
@@ -74,7 +74,7 @@ def _remove_injected_metadata(metadata: dict[str, Any], ephemeral_metadata: str)
         labels.pop(POD_TEMPLATE_HASH_LABEL, None)
 
 
-def _remove_injected_anti_affinity(spec: dict[str, Any]) -> None:
+def remove_injected_anti_affinity(spec: dict[str, Any]) -> None:
     """Remove the term that keeps new pods away from stable ones, and what is empty without it."""
     affinity = spec.get("affinity")
     if not isinstance(affinity, dict) or not isinstance(affinity.get("podAntiAffinity"), dict):

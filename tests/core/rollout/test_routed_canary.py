@@ -90,6 +90,24 @@ def test_an_update_moves_pods_first_when_it_grows_and_traffic_first_when_it_is_o
     assert world.plan().requeue_at is None
 
 
+def test_a_release_right_after_a_promotion_leaves_the_former_stable_pods_their_delay() -> None:
+    world = updating(routed(weight(50), pause()), replicas=4)
+    resume(world)
+    for _ in range(20):
+        if world.status.stable_rs == world.hash("v2"):
+            break
+        world.step()
+        world.settle_pods()
+    assert (world.status.stable_rs, world.live) == (world.hash("v2"), "v2=100 v1=0"), "promoted, and nothing since"
+    world.set_image("v3")
+    world.run()
+    assert size_of(world.of_image("v1")) == 4
+    assert deadline(world, "v1") == format_time(world.now + timedelta(seconds=30))
+    world.tick(31)
+    world.run()
+    assert size_of(world.of_image("v1")) == 0
+
+
 def test_the_events_of_an_update_tell_its_story() -> None:
     world = updating(routed(weight(50), pause()), replicas=2)
     resume(world)

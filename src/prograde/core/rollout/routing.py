@@ -446,12 +446,17 @@ def _after_routing(context: RolloutContext, draft: Draft, share: _Share, stable:
 
 
 def _delay_scale_down(context: RolloutContext, draft: Draft) -> None:
-    """Let superseded pods that lose their traffic in this pass live on for the delay that old stable pods get."""
+    """Let superseded pods that lose their traffic in this pass live on for the delay that old stable pods get.
+
+    So do those that were stable when the weights were recorded, whatever their weight: they had everything until the
+    promotion, and a release that follows at once must not cost them their delay.
+    """
     old, new = context.traffic_weights, draft.weights
     delay = timedelta(seconds=defaults.effective_scale_down_delay_seconds(context.spec))
     if old is None or new is None or _is_dynamic(context) or delay <= timedelta(0):
         return
-    served = {each.pod_template_hash for each in (old.canary, old.stable, *old.additional) if each.weight > 0}
+    served = {each.pod_template_hash for each in (old.canary, *old.additional) if each.weight > 0}
+    served.add(old.stable.pod_template_hash)
     serves = {each.pod_template_hash for each in (new.canary, new.stable, *new.additional)}
     for each in context.others:
         if hash_of(each) in served - serves and size_of(each) > 0 and scale_down_deadline_of(each) is None:

@@ -550,6 +550,23 @@ def test_an_abort_is_acknowledged_although_a_router_fails() -> None:
     assert (phase_and_message(world.rollout), world.live) == (("Degraded", message), "v2=0 v1=100")
 
 
+def test_the_progress_deadline_runs_again_when_a_pause_has_been_ended_but_a_router_fails() -> None:
+    world = updating(routed(weight(20), pause(), weight(50)), progress_deadline_seconds=60)
+    world.tick(2000)
+    world.run_to_phase("Paused")
+    world.tell_table(broken="TrafficTable table: closed")
+    resume(world)
+    plan = world.step()
+    assert (world.status.phase, world.status.current_step_index) == ("Progressing", 1)
+    assert plan.requeue_at == world.now + timedelta(seconds=61), "it is there when the deadline passes"
+    world.tick(62)
+    world.step()
+    assert (world.status.phase, world.status.current_step_index) == ("Degraded", 1)
+    assert "timed out" in world.status.message
+    world.tell_table(broken=None)
+    world.run_to_phase("Healthy")
+
+
 def test_the_progress_deadline_passes_although_a_router_fails() -> None:
     world = released(routed(weight(20), weight(50)), progress_deadline_seconds=60)
     world.set_image("v2")

@@ -20,6 +20,7 @@ from prograde.api.scalars import go_quote
 from prograde.core.rollout.context import RolloutContext, is_completed
 from prograde.core.rollout.draft import Draft
 from prograde.core.rollout.replicasets import find_by_hash, is_saturated, scale_down_deadline_of, size_of
+from prograde.core.rollout.steps import is_pause_over
 
 __all__ = [
     "blocks_progress_deadline",
@@ -134,7 +135,10 @@ def is_timed_out(context: RolloutContext, conditions: Conditions) -> bool:
 def blocks_progress_deadline(context: RolloutContext, draft: Draft) -> str:
     """Say why standing still is legitimate at the moment, whatever the clock says; empty when it is not."""
     step = context.step
-    if step is not None and (step.pause or step.analysis or step.experiment or step.plugin):
+    if step is not None and (step.analysis or step.experiment or step.plugin):
+        return "the current step has no limit"
+    if step is not None and step.pause and not is_pause_over(context, draft):
+        # One that is over may still be the current step, as long as a router fails.
         return "the current step has no limit"
     if not is_completed(context.status) and (analysis := _unfinished_gate(context.status)):
         return f"AnalysisRun {analysis} is not over"

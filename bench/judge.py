@@ -2,7 +2,7 @@
 
 python bench/judge.py [RUNS]
 
-Prints one table and writes docs/judge/delay.svg.
+Prints one table, what becomes of 240 incidents, and what a look costs; writes docs/judge/delay.svg.
 """
 
 import math
@@ -97,11 +97,47 @@ def main() -> None:
         for per_minute, ratio in ((600, 2.0), (600, 3.0), (600, 5.0), (6000, 1.5), (6000, 2.0))
     }
     (Path(__file__).parent.parent / "docs/judge/delay.svg").write_text(plot(curves, few))
+    judge_incidents()
     state, started_at = RateState(), time.perf_counter()
     for _ in range(10_000):
         state = updated_rate(state, (3, 30), (6, 570), margin=MARGIN, safe_margin=SAFE_MARGIN)
     print(f"one update of a signal: {(time.perf_counter() - started_at) / 10:.4f} ms", end=", ")
     print(f"state: {len(msgspec.json.encode(state))} bytes")
+
+
+def incidents() -> Iterator[tuple[str, bool, Iterator[Interval]]]:
+    """Yield 240 seeded hours: what happens, whether it is harm of at least twice the errors, and what is seen."""
+    per_minute = 6000
+    for seed in range(30):
+        rng = random.Random(seed)
+        ratio = rng.uniform(2, 8)
+        steady = [*traffic(rng, per_minute, 0.01, ratio, 60)]
+        healthy = [*traffic(rng, per_minute, 0.01, 1, 60)]
+        leak = [next(traffic(rng, per_minute, 0.01, 1 + 3 * i / 60, 1)) for i in range(60)]
+        ramp = [next(traffic(rng, per_minute * (0.5 + (i % 20) / 20), 0.01, 1, 1)) for i in range(60)]
+        gap = [minute if i % 4 else ((0.0, 0.0), (0.0, 0.0)) for i, minute in enumerate(healthy)]
+        warm_up = [*traffic(rng, per_minute, 0.01, 3, 2), *healthy[2:]]
+        yield "error jump", True, iter(steady)
+        yield "jump after 20 minutes", True, iter(healthy[:20] + steady[20:])
+        yield "slow leak, up to 4 x", True, iter(leak)
+        yield "one bad pod of three, 6 x", True, traffic(rng, per_minute, 0.01, 8 / 3, 60)
+        yield "traffic shift", False, iter(ramp)
+        yield "data gap", False, iter(gap)
+        yield "retry storm at both", False, traffic(rng, per_minute, 0.01, 1, 60, 5, 0.3)
+        yield "warm-up of 2 minutes, 3 x", False, iter(warm_up)
+
+
+def judge_incidents() -> None:
+    """Print what the judge says to each kind of incident, with precision and recall of all."""
+    found: dict[tuple[str, bool], list[bool]] = {}
+    for kind, is_harm, minutes in incidents():
+        found.setdefault((kind, is_harm), []).append(found_after(minutes) is not None)
+    for (kind, is_harm), verdicts in found.items():
+        print(f"{kind:40} {'harm' if is_harm else 'healthy':8} {sum(verdicts):4} of {len(verdicts)} found harmful")
+    hits = sum(sum(verdicts) for (_, is_harm), verdicts in found.items() if is_harm)
+    harmful = sum(len(verdicts) for (_, is_harm), verdicts in found.items() if is_harm)
+    alarms = sum(sum(verdicts) for verdicts in found.values())
+    print(f"precision {hits / max(alarms, 1):.1%}, recall {hits / harmful:.1%}")
 
 
 def plot(curves: dict[str, list[int]], runs: int) -> str:

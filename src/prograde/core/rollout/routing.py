@@ -396,7 +396,7 @@ def _weights(context: RolloutContext, share: _Share) -> TrafficWeights:
 
 
 def _record(draft: Draft, new: TrafficWeights) -> None:
-    """Announce other weights than those on record."""
+    """Announce other weights than those on record; that they are those of another revision is told by others."""
     old = draft.context.traffic_weights
     if old is not None and msgspec.structs.replace(old, verified=None) == new:
         return
@@ -408,7 +408,8 @@ def _record(draft: Draft, new: TrafficWeights) -> None:
     if old is not None and old.additional != new.additional:
         listed = " ".join(f"{{{each.weight} {each.service_name} {each.pod_template_hash}}}" for each in new.additional)
         details.append(f"additional: [{listed}]")
-    draft.record(names.EVENT_TRAFFIC_WEIGHT_UPDATED, f"Traffic weight updated {', '.join(details)}")
+    if details:
+        draft.record(names.EVENT_TRAFFIC_WEIGHT_UPDATED, f"Traffic weight updated {', '.join(details)}")
 
 
 def _wait_for_verification(context: RolloutContext, draft: Draft, weights: TrafficWeights) -> bool:

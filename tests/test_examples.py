@@ -42,6 +42,7 @@ def template_of(name: str) -> dict[str, Any]:
 
 def test_there_are_examples_for_what_the_readme_tells_to_try() -> None:
     assert FILES == [
+        "analysis-judge.yaml",
         "bluegreen.yaml",
         "canary-broken.yaml",
         "canary-gateway-api.yaml",

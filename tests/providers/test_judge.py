@@ -177,6 +177,27 @@ async def test_gauges_are_averaged_over_their_series(server: FakeServer) -> None
     assert taken[-1].phase == "Failed"
 
 
+async def test_only_labels_of_the_versions_are_filled_in(server: FakeServer) -> None:
+    forms = says(server, lambda query: {})
+    signal = {"name": "e", "bad": 'b{hash="$hash",path=~"/a$",to="$other"}', "total": "t$hash"}
+    await look(server, config(signals=[signal]), [])
+    assert [form["query"] for form in forms] == [
+        'b{hash="new",path=~"/a$",to="$other"}',
+        "tnew",
+        'b{hash="old",path=~"/a$",to="$other"}',
+        "told",
+    ]
+
+
+async def test_a_scalar_is_one_series_and_conditions_see_every_number(server: FakeServer) -> None:
+    scalar = {"status": "success", "data": {"resultType": "scalar", "result": [1, "7"]}}
+    server.says("/api/v1/query", json.dumps(scalar))
+    signal = {**ERRORS, "counts": "interval"}
+    condition = "result.signals.errors.canary[1] == 7 && result.signals.errors.ratio < 2 && !result.safe"
+    measurement = await look(server, config(signals=[signal]), [], successCondition=condition)
+    assert (measurement.phase, measurement.message) == ("Successful", "")
+
+
 @pytest.mark.parametrize(("body", "total"), [("7", 7), ('{"a": 3, "b": 4, "c": "x"}', 7)])
 async def test_the_web_answers_with_a_number_or_a_map_of_numbers(server: FakeServer, body: str, total: int) -> None:
     for path in ("/new/bad", "/new/all", "/old/bad", "/old/all"):

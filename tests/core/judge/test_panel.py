@@ -62,7 +62,7 @@ def test_all_required_signals_have_to_be_proved_safe() -> None:
     ],
 )
 def test_too_little_is_no_proof(fields: dict[str, int], arms: Arms, verdict: str) -> None:
-    assert judged(Panel(signals=(ERRORS,), **fields), {"errors": arms}, 60)["verdict"] == verdict  # type: ignore[arg-type]
+    assert judged(Panel(signals=(ERRORS,), **fields), {"errors": arms}, 60)["verdict"] == verdict
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tests.core.rollout.bluegreen_world import (
 )
 
 from prograde.api import names
+from prograde.core.rollout.status import phase_and_message
 
 MANUAL = {"auto_promotion_enabled": False}
 
@@ -265,6 +266,23 @@ def test_a_promote_that_meets_a_restarting_preview_pod_is_remembered(gate):
     world.settle()
     assert (world.active, world.stable) == ("v2", "v2")
     assert not world.status.controller_pause
+
+
+def test_a_remembered_promote_of_a_preview_that_never_comes_up_is_shown_as_degraded():
+    world = BlueGreenWorld.deployed(replicas=2, auto_promotion_enabled=False)
+    world.change_spec(progress_deadline_seconds=60)
+    world.settle()
+    world.set_image("v2")
+    world.settle()
+    world.set_pods("v2", available=0)
+    world.promote()
+    assert phase_and_message(world.rollout) == ("Progressing", "waiting for rollout to unpause")
+    world.steps(3)
+    world.wait(timedelta(minutes=5))
+    world.steps(2)
+    assert (world.status.controller_pause, world.pauses, world.active) == (True, [], "v1")
+    phase, message = phase_and_message(world.rollout)
+    assert (phase, message.split(":")[0]) == ("Degraded", "ProgressDeadlineExceeded")
 
 
 def test_a_remembered_promote_ends_with_the_next_template():

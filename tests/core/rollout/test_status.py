@@ -222,6 +222,21 @@ def test_a_resume_that_nobody_has_acted_on_is_shown_as_such() -> None:
 
 
 @pytest.mark.parametrize(
+    ("paused", "phase", "message"),
+    [
+        pytest.param(True, "Paused", "manually paused", id="the user holds it"),
+        pytest.param(False, "Degraded", "ProgressDeadlineExceeded: timed out", id="its pods do not come up"),
+        pytest.param(False, "Progressing", "more replicas need to be updated", id="its pods are on their way"),
+    ],
+)
+def test_a_resume_that_is_kept_for_later_does_not_hide_what_holds_the_rollout(
+    paused: bool, phase: str, message: str
+) -> None:
+    status = RolloutStatus(controller_pause=True, phase=phase, message=message)
+    assert phase_and_message(rollout(paused=paused, status=status)) == (phase, message)
+
+
+@pytest.mark.parametrize(
     ("annotation", "observed", "is_waiting"),
     [("3", "2", True), ("3", "3", False), (None, "2", False), ("3", "", False)],
 )

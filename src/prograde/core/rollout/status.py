@@ -229,7 +229,7 @@ def phase_and_message(rollout: Rollout, *, is_template_resolved: bool = False) -
     status = rollout.status
     if not is_generation_observed(rollout):
         return names.PHASE_PROGRESSING, "waiting for rollout spec update to be observed"
-    if status.controller_pause and not status.pause_conditions:
+    if _is_resume_unseen(rollout):
         return names.PHASE_PROGRESSING, "waiting for rollout to unpause"
     if is_template_resolved:
         workload = rollout.metadata.annotations.get(names.WORKLOAD_GENERATION_ANNOTATION)
@@ -242,6 +242,17 @@ def phase_and_message(rollout: Rollout, *, is_template_resolved: bool = False) -
     if status.phase:
         return status.phase, status.message
     return compute_phase(rollout)
+
+
+def _is_resume_unseen(rollout: Rollout) -> bool:
+    """Tell whether a pause has been ended and the controller has not taken notice yet: it still calls it paused.
+
+    A resume may be kept for long, until the preview is ready or as long as the user has paused the Rollout; then what
+    the controller says is what holds it.
+    """
+    status = rollout.status
+    is_resumed = status.controller_pause and not status.pause_conditions
+    return is_resumed and not rollout.spec.paused and status.phase in ("", names.PHASE_PAUSED)
 
 
 def is_generation_observed(rollout: Rollout) -> bool:

@@ -117,6 +117,15 @@ def blue_green(*, preview: int = 4) -> Stage:
     return on
 
 
+def recreate() -> Stage:
+    on = Stage({"recreate": {}})
+    on.set_of(ACTIVE, "web:1", size=4, available=4, revision=1)
+    on.set_of(PREVIEW, "web:2", size=0, available=0, revision=2)
+    on.invariants.violations.clear()
+    on.later()
+    return on
+
+
 def switch(on: Stage, hash_: str) -> None:
     on.sandbox.patch("services", "active", {"spec": {"selector": {POD_TEMPLATE_HASH_LABEL: hash_}}})
 
@@ -126,6 +135,13 @@ def test_a_good_canary_breaks_nothing() -> None:
     on.status(currentStepIndex=1)
     on.resize(ACTIVE, 3)
     on.status(currentStepIndex=2, abort=None)
+    assert on.broken == []
+
+
+def test_a_good_recreate_breaks_nothing() -> None:
+    on = recreate()
+    on.resize(ACTIVE, 0)
+    on.resize(PREVIEW, 4)
     assert on.broken == []
 
 
@@ -143,6 +159,9 @@ def test_a_good_switch_breaks_nothing() -> None:
     [
         pytest.param(canary, lambda on: on.resize(PREVIEW, 2), "surge", id="too many pods"),
         pytest.param(canary, lambda on: on.resize(ACTIVE, 2), "availability", id="too few pods"),
+        pytest.param(
+            recreate, lambda on: on.resize(PREVIEW, 4), "one_version_at_a_time", id="two versions with Recreate"
+        ),
         pytest.param(
             lambda: canary(currentStepIndex=0),
             lambda on: on.status(currentStepIndex=3),

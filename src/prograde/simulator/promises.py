@@ -4,7 +4,7 @@ The functions know nothing of how the controller decides. They look at the objec
 would, and of several answers that were true within the allowed time (see `View`) the most lenient one counts.
 
     about a new ReplicaSet          ``one_set_per_template``, ``sets_begin_empty``, ``revisions_are_unique``
-    about a ReplicaSet's size       ``surge``, ``availability``, ``traffic_keeps_its_pods``
+    about a ReplicaSet's size       ``surge``, ``one_version_at_a_time``, ``availability``, ``traffic_keeps_its_pods``
     about where requests go         ``no_traffic_to_nobody``, ``switch_to_the_ready``
     about a Rollout's status        the rest
 """
@@ -151,6 +151,17 @@ def surge(it: Resized) -> Iterator[str]:
     most = max(defaults.effective_replicas(each.spec) + _limits(each.spec).surge for each in versions)
     if total > most:
         yield f"{total} pods are wanted, {most} are allowed: {sizes_text(it.view.known)}"
+
+
+@_promise(Resized)
+def one_version_at_a_time(it: Resized) -> Iterator[str]:
+    """With Recreate no version gets pods while another one has ready pods that nobody has asked to go."""
+    view = it.view
+    if it.resized.size <= it.old_size or not all(each.spec.strategy.recreate is not None for each in view.versions):
+        return
+    for name, each in view.known.sets.items():
+        if each is not it.resized and each.size > 0 and min(each.ready.since(view.since), default=0) > 0:
+            yield f"{it.resized.current.metadata.name} gets pods while {name} has some: {sizes_text(view.known)}"
 
 
 @_promise(Resized)

@@ -63,6 +63,8 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True):
     """Carried out one after the other, the actions of a group together."""
     verified: bool | None = None
     """Whether the weights are known to be in force; None if the router cannot tell, as most cannot."""
+    verify_error: str = ""
+    """Why `verified` could not be found out. It is announced and stops nothing: the weights themselves are set."""
     error: str = ""
     """Why the intent cannot be carried out. The groups are still carried out, and nothing else after them: no scaling,
     no status. A text for people that names object and field."""

@@ -76,7 +76,12 @@ class TableRouter:
         groups = tuple((self._patch(part),) for part in parts if any(spec.get(key) != part[key] for key in part))
         in_force = table.get("inForce")
         verified = None if in_force is None else in_force == intent.weight and not groups
-        return Routed(groups=groups, verified=verified, error=str(table.get("broken") or ""))
+        return Routed(
+            groups=groups,
+            verified=verified,
+            verify_error=str(table.get("unverifiable") or ""),
+            error=str(table.get("broken") or ""),
+        )
 
     def _patch(self, part: JsonObject) -> PatchObject:
         return PatchObject(ref=self._ref, patch={"spec": part})

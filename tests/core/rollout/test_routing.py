@@ -530,6 +530,20 @@ def test_the_weight_is_verified_only_if_nobody_says_no(answers: tuple[bool | Non
     assert (WaitReason.WEIGHT_NOT_VERIFIED in found.reasons) is (expected is False)
 
 
+@pytest.mark.parametrize("index", [pytest.param(0, id="at a step"), pytest.param(3, id="at the end")])
+def test_a_weight_that_cannot_be_verified_is_announced_and_stops_nothing(index: int) -> None:
+    tables: dict[str, JsonObject] = {"table": {"unverifiable": "the road cannot be seen"}, "other": {}}
+    share, pods = (10, 1) if index == 0 else (100, 10)
+    context = facts(routed(*STEPS), new=(pods, pods), index=index, recorded=weights(share), **FULL)
+    found = Pass(context, tables=tables)
+    assert found.goes_on
+    assert found.plan.error == ""
+    assert found.order == ["hash", "weight", "other hash", "other weight"], "the other router is asked as well"
+    assert found.recorded == weights(share)
+    assert found.events == [("WeightVerifyError", "Failed to verify weight: the road cannot be seen")]
+    assert found.plan.requeue_at is None
+
+
 def test_the_operator_says_how_soon_an_unverified_weight_is_asked_for_again() -> None:
     context = replace(
         facts(routed(*STEPS), new=(1, 1), **FULL), settings=PlannerSettings(verify_retry=timedelta(seconds=3))

@@ -63,6 +63,8 @@ def route(context: RolloutContext, draft: Draft) -> bool:
         _take_over(draft, routed_by)
         if routed_by.error:
             return _fail(draft, routed_by.error, routed_by.waits)
+        if routed_by.verify_error:
+            draft.warn(names.EVENT_WEIGHT_VERIFY_ERROR, f"Failed to verify weight: {routed_by.verify_error}")
         answers.append(routed_by.verified)
     verified = False if False in answers else True if True in answers else None
     if verified is False and not _wait_for_verification(context, draft, weights):

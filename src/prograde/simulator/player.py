@@ -40,6 +40,7 @@ PODS_SECONDS: Final = 2.0
 
 RIVAL_EXCUSES: Final = (
     "surge",
+    "one_version_at_a_time",
     "availability",
     "traffic_keeps_its_pods",
     "no_traffic_to_nobody",

@@ -26,8 +26,9 @@ __all__ = ["RECOVERY_SECONDS", "Player"]
 
 Json = dict[str, Any]
 
-RECOVERY_SECONDS: Final = 45.0
-"""How long a controller may be behind after a fault: back-offs of lists and watches end at half a minute."""
+RECOVERY_SECONDS: Final = 75.0
+"""How long a controller may be behind after a fault: back-offs of lists and watches end at a minute, half of it chance,
+and those of passes that fail on what is stale meanwhile ten seconds later."""
 
 REQUEST_FAULT_SECONDS: Final = 15.0
 """How far behind failing requests may keep a controller: its retries back off to ten seconds."""

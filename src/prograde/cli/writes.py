@@ -28,9 +28,11 @@ from prograde.core.plan import (
     CreateExperiment,
     CreateObject,
     CreateReplicaSet,
+    CreateService,
     DeleteAnalysisRun,
     DeleteExperiment,
     DeleteReplicaSet,
+    DeleteService,
     EvictPod,
     PatchObject,
     PatchPodMetadata,
@@ -125,6 +127,8 @@ def _write(action: Action, scene: Scene) -> Write:
             return _patched(EXPERIMENT, action.name, {"spec": {"terminate": True}}, scene)
         case CreateReplicaSet():
             return _created("ReplicaSet", action.name, action.manifest)
+        case CreateService():
+            return _created("Service", action.name, action.manifest)
         case CreateAnalysisRun():
             return _created(ANALYSIS_RUN, action.name, action.manifest)
         case CreateExperiment():
@@ -133,6 +137,8 @@ def _write(action: Action, scene: Scene) -> Write:
             return _created(action.ref.kind.kind, action.ref.name, action.manifest, action.ref)
         case DeleteReplicaSet():
             return Write(verb="delete", kind="ReplicaSet", name=action.name)
+        case DeleteService():
+            return Write(verb="delete", kind="Service", name=action.name)
         case DeleteAnalysisRun():
             return Write(verb="delete", kind=ANALYSIS_RUN, name=action.name)
         case DeleteExperiment():

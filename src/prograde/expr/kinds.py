@@ -41,7 +41,6 @@ __all__ = [
     "ZONE",
     "Kind",
     "are_comparable",
-    "function_kind",
     "is_assignable",
     "kind_of",
     "list_of",
@@ -149,10 +148,6 @@ def kind_of(value: Value) -> Kind:
 def list_of(element: Kind) -> Kind:
     """Return the kind of an untyped list whose elements are known to be of one kind."""
     return Kind(LIST.name, "list", element)
-
-
-def function_kind(signature: str) -> Kind:
-    return Kind(signature, "function")
 
 
 def are_comparable(left: Kind, right: Kind) -> bool:

@@ -25,10 +25,6 @@ class VerbsClient:
         self._store = verbs.store
         self._options = WriteOptions(manager=manager, validation="Ignore", is_trusted=is_trusted)
 
-    def as_manager(self, manager: str) -> "VerbsClient":
-        """Return a client of the same server that writes under another name."""
-        return VerbsClient(self._verbs, manager, is_trusted=self._options.is_trusted)
-
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         entry = self._store.bucket(resource).get(namespace, name)
         return None if entry is None else entry.obj

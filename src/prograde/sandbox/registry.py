@@ -90,9 +90,6 @@ class Registry:
     def of_version(self, group: str, version: str) -> list[Kind]:
         return [kind for kind in self._kinds.values() if kind.group == group and kind.version == version]
 
-    def of_group(self, group: str) -> list[Kind]:
-        return [kind for kind in self._kinds.values() if kind.group == group]
-
     def add(self, kinds: Iterable[Kind]) -> None:
         """Serve `kinds` from now on, in place of rows of the same group, version and plural."""
         for kind in kinds:

@@ -215,17 +215,7 @@ def _step_kind_errors(step: CanaryStep, path: str) -> list[FieldError]:
     others = (step.set_canary_scale, step.set_header_route, step.set_mirror_route, step.plugin)
     if all(member is None for member in (*exclusive, *others)):
         # Here true means missing; tools know the text like that.
-        members = [
-            "Experiment",
-            "Pause",
-            "SetWeight",
-            "Analysis",
-            "SetCanaryScale",
-            "SetHeaderRoute",
-            "SetMirrorRoute",
-            "Plugin",
-        ]
-        return [invalid(path, " ".join(f"step.{member}: true" for member in members), _ONE_STEP_NEEDED)]
+        return [invalid(path, " ".join(f"step.{member}: true" for member in _STEP_MEMBERS), _ONE_STEP_NEEDED)]
     return []
 
 

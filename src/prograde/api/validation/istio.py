@@ -86,11 +86,7 @@ def missing_virtual_service_errors(
     for reference in virtual_service_references(istio):
         key = virtual_service_key(reference.name, namespace)
         if key not in found:
-            why = (
-                ""
-                if is_installed
-                else ": Istio's definitions are not installed, or not in the version that --istio-api-version names"
-            )
+            why = "" if is_installed else f": {_NOT_INSTALLED}"
             detail = f"virtualservices.networking.istio.io {go_quote(key.name)} not found{why}"
             yield invalid(_path(istio), key.name, detail)
 

@@ -9,7 +9,7 @@ Structs skip the cyclic garbage collector (``gc=False``): decoded trees cannot c
 """
 
 from datetime import datetime
-from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -22,10 +22,12 @@ __all__ = [
     "NamespacedName",
     "Object",
     "ObjectMeta",
+    "Owner",
     "OwnerReference",
     "Time",
     "WireStruct",
     "controller_of",
+    "controller_reference",
     "find_condition",
     "is_controlled_by",
     "key_of",
@@ -141,6 +143,25 @@ def key_of(obj: Object) -> NamespacedName:
 def controller_of(obj: Object) -> OwnerReference | None:
     """Return the owner reference marked as controller, None for an orphan."""
     return next((owner for owner in obj.metadata.owner_references if owner.controller), None)
+
+
+class Owner(Object, Protocol):
+    """An object of a known kind."""
+
+    API_VERSION: ClassVar[str]
+    KIND: ClassVar[str]
+
+
+def controller_reference(owner: Owner) -> OwnerReference:
+    """Return the reference that makes an object a child of `owner`, deleted with it."""
+    return OwnerReference(
+        api_version=owner.API_VERSION,
+        kind=owner.KIND,
+        name=owner.metadata.name,
+        uid=owner.metadata.uid,
+        controller=True,
+        block_owner_deletion=True,
+    )
 
 
 def is_controlled_by(obj: Object, uid: str) -> bool:

@@ -11,8 +11,12 @@ mirror routes, hashes and further destinations mean nothing here.
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from prograde.api import names
+from prograde.api.defaults import effective_nginx_annotation_prefix
 from prograde.api.jsonvalues import json_equal, merge_patch_between
+from prograde.api.meta import controller_reference
 from prograde.api.rollout import NginxTrafficRouting, Rollout
 from prograde.api.scalars import go_quote
 from prograde.core.objects import INGRESSES, Json, JsonObject, ObjectRef, Objects
@@ -22,8 +26,6 @@ from prograde.traffic.documents import list_in, object_in, objects_in, text_in
 from prograde.traffic.onebyone import CannotRoute, route_one_by_one
 
 __all__ = ["NginxRouter", "canary_ingress_name"]
-
-DEFAULT_PREFIX: Final = "nginx.ingress.kubernetes.io"
 
 CREATING: Final = "CreatingCanaryIngress"
 PATCHING: Final = "PatchingCanaryIngress"
@@ -138,7 +140,7 @@ class NginxRouter:
 
     @property
     def _prefix(self) -> str:
-        return self._nginx.annotation_prefix or DEFAULT_PREFIX
+        return effective_nginx_annotation_prefix(self._nginx)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}"
@@ -156,15 +158,6 @@ class NginxRouter:
     # ---- How it becomes so --------------------------------------------------------------------------------------
 
     def _create(self, intent: RoutingIntent, ref: ObjectRef, desired: _Desired) -> CreateObject:
-        metadata = self._rollout.metadata
-        owner: JsonObject = {
-            "apiVersion": names.API_VERSION,
-            "kind": names.ROLLOUT,
-            "name": metadata.name,
-            "uid": metadata.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
         manifest: JsonObject = {
             "apiVersion": f"{INGRESSES.group}/{INGRESSES.version}",
             "kind": INGRESSES.kind,
@@ -172,7 +165,7 @@ class NginxRouter:
                 "name": ref.name,
                 "namespace": ref.namespace,
                 "annotations": {**desired.annotations},
-                "ownerReferences": [owner],
+                "ownerReferences": [msgspec.to_builtins(controller_reference(self._rollout))],
             },
             "spec": desired.spec,
         }

@@ -21,10 +21,10 @@ from prograde.api.analysistemplates import (
 from prograde.api.codec import to_json
 from prograde.api.experiment import ExperimentAnalysis, ExperimentAnalysisRunStatus
 from prograde.api.jsonvalues import json_equal
-from prograde.api.meta import ObjectMeta, is_controlled_by
+from prograde.api.meta import ObjectMeta, controller_reference, is_controlled_by
 from prograde.api.placeholders import UnresolvedPlaceholder, substitute
 from prograde.api.scalars import format_time
-from prograde.core.experiment.context import Draft, ExperimentContext, duration_of, owner_of
+from prograde.core.experiment.context import Draft, ExperimentContext, duration_of
 from prograde.core.plan import CreateAnalysisRun, Event, RunRef, TerminateAnalysisRun, Wait, WaitReason
 from prograde.core.rollout.replicasets import hash_of
 from prograde.core.rollout.runs import free_name
@@ -193,7 +193,7 @@ def _run(context: ExperimentContext, analysis: ExperimentAnalysis) -> tuple[Anal
         namespace=experiment.metadata.namespace,
         labels={**({names.INSTANCE_ID_LABEL: instance} if instance else {}), **added.labels},
         annotations=added.annotations,
-        owner_references=(owner_of(experiment),),
+        owner_references=(controller_reference(experiment),),
     )
     return AnalysisRun(metadata=metadata, spec=spec), True
 

@@ -21,13 +21,13 @@ from prograde.api.experiment import (
     ExperimentTemplate,
     ExperimentTemplateStatus,
 )
-from prograde.api.meta import Object, OwnerReference, controller_of, is_controlled_by
+from prograde.api.meta import Object, controller_of, is_controlled_by
 from prograde.api.scalars import InvalidDuration, parse_duration, whole_seconds
 from prograde.api.workloads import ReplicaSet, Service
 from prograde.core.experiment.snapshot import ExperimentSnapshot, Refusal
 from prograde.core.plan import Action, Event, Wait
 
-__all__ = ["LEFT_OVER_RETRY", "Ambiguous", "Draft", "ExperimentContext", "is_terminating", "make_context", "owner_of"]
+__all__ = ["LEFT_OVER_RETRY", "Ambiguous", "Draft", "ExperimentContext", "is_terminating", "make_context"]
 
 Child = TypeVar("Child", ReplicaSet, Service)
 Named = TypeVar("Named", ExperimentTemplate, ExperimentTemplateStatus)
@@ -202,18 +202,6 @@ def is_terminating(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
 
 _FAILED_TEMPLATE = (names.TEMPLATE_FAILED, names.TEMPLATE_ERROR)
 _FAILED_RUN = (names.RUN_FAILED, names.RUN_ERROR, names.RUN_INCONCLUSIVE)
-
-
-def owner_of(experiment: Experiment) -> OwnerReference:
-    """Return the reference that makes an object a child of the Experiment."""
-    return OwnerReference(
-        api_version=names.API_VERSION,
-        kind=names.EXPERIMENT,
-        name=experiment.metadata.name,
-        uid=experiment.metadata.uid,
-        controller=True,
-        block_owner_deletion=True,
-    )
 
 
 def _claimed(experiment: Experiment, objects: Iterable[Child]) -> Iterable[tuple[Child, str]]:

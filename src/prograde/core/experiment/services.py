@@ -11,8 +11,9 @@ import msgspec
 
 from prograde.api import names
 from prograde.api.experiment import ExperimentTemplate, ExperimentTemplateStatus
+from prograde.api.meta import controller_reference
 from prograde.api.workloads import ReplicaSet, Service
-from prograde.core.experiment.context import LEFT_OVER_RETRY, Draft, ExperimentContext, owner_of
+from prograde.core.experiment.context import LEFT_OVER_RETRY, Draft, ExperimentContext
 from prograde.core.plan import CreateService, DeleteService, Json, JsonObject
 from prograde.core.rollout.replicasets import hash_of
 
@@ -114,7 +115,7 @@ def _manifest(context: ExperimentContext, replica_set: ReplicaSet, name: str, po
             "name": name,
             "namespace": replica_set.metadata.namespace,
             "annotations": dict(annotations),
-            "ownerReferences": [msgspec.to_builtins(owner_of(context.experiment))],
+            "ownerReferences": [msgspec.to_builtins(controller_reference(context.experiment))],
         },
         "spec": {"selector": dict(replica_set.metadata.labels), "ports": ports},
     }

@@ -16,7 +16,7 @@ import msgspec
 from prograde.api import defaults, names
 from prograde.api.codec import to_json
 from prograde.api.experiment import ExperimentTemplate, ExperimentTemplateStatus
-from prograde.api.meta import LabelSelector, ObjectMeta
+from prograde.api.meta import LabelSelector, ObjectMeta, controller_reference
 from prograde.api.podtemplate import (
     is_same_template,
     pod_template_hash,
@@ -28,7 +28,7 @@ from prograde.api.scalars import format_time
 from prograde.api.selectors import selector_with_label
 from prograde.api.workloads import ReplicaSet, ReplicaSetSpec
 from prograde.core.experiment import services
-from prograde.core.experiment.context import LEFT_OVER_RETRY, Draft, ExperimentContext, owner_of
+from prograde.core.experiment.context import LEFT_OVER_RETRY, Draft, ExperimentContext
 from prograde.core.plan import CreateReplicaSet, DeleteReplicaSet, Event, PatchReplicaSet, Wait, WaitReason
 from prograde.core.rollout.replicasets import scale_down_deadline_of, size_of
 
@@ -104,7 +104,7 @@ def replica_set_of(context: ExperimentContext, template: ExperimentTemplate) -> 
                 names.EXPERIMENT_NAME_ANNOTATION: context.experiment.metadata.name,
                 names.EXPERIMENT_TEMPLATE_NAME_ANNOTATION: template.name,
             },
-            owner_references=(owner_of(context.experiment),),
+            owner_references=(controller_reference(context.experiment),),
         ),
         spec=ReplicaSetSpec(
             replicas=0,

@@ -29,7 +29,7 @@ from prograde.api.analysistemplates import (
 from prograde.api.codec import to_json
 from prograde.api.fieldpaths import InvalidFieldPath
 from prograde.api.jsonvalues import json_equal
-from prograde.api.meta import ObjectMeta
+from prograde.api.meta import ObjectMeta, controller_reference
 from prograde.api.rollout import RolloutAnalysis, RolloutAnalysisRunStatus
 from prograde.core.plan import CreateAnalysisRun, Wait, WaitReason
 from prograde.core.rollout import runs
@@ -350,7 +350,7 @@ def _metadata(context: RolloutContext, draft: Draft, kind: str, analysis: Rollou
             names.REVISION_ANNOTATION: str(draft.revision),
             **(added.annotations if added is not None else {}),
         },
-        owner_references=(runs.owner_of_runs(rollout),),
+        owner_references=(controller_reference(rollout),),
     )
 
 

@@ -26,7 +26,7 @@ from prograde.api.experiment import (
 )
 from prograde.api.fieldpaths import InvalidFieldPath
 from prograde.api.jsonvalues import json_equal
-from prograde.api.meta import LabelSelector, ObjectMeta
+from prograde.api.meta import LabelSelector, ObjectMeta, controller_reference
 from prograde.api.rollout import ExperimentStep, ExperimentStepAnalysis, ExperimentStepTemplate, WeightDestination
 from prograde.api.workloads import ReplicaSet
 from prograde.core.plan import CreateExperiment, Event, JsonObject, Wait, WaitReason
@@ -162,7 +162,7 @@ def _begin(context: RolloutContext, draft: Draft, step: ExperimentStep) -> Exper
             namespace=rollout.metadata.namespace,
             labels={**rollout.metadata.labels, **runs.base_labels(context)},
             annotations={names.REVISION_ANNOTATION: str(draft.revision)},
-            owner_references=(runs.owner_of_runs(rollout),),
+            owner_references=(controller_reference(rollout),),
         ),
         spec=spec,
     )

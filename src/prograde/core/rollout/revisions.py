@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from prograde.api import defaults, names, podtemplate
-from prograde.api.meta import controller_of, is_controlled_by
+from prograde.api.meta import controller_of, controller_reference, is_controlled_by
 from prograde.api.rollout import Rollout, RolloutStatus
 from prograde.api.scalars import go_quote
 from prograde.api.selectors import selector_matches, selector_with_label
@@ -175,14 +175,6 @@ def _manifest(context: RolloutContext, name: str, revision: int) -> JsonObject:
     }
     if rollout.spec.min_ready_seconds:
         spec["minReadySeconds"] = rollout.spec.min_ready_seconds
-    owner: JsonObject = {
-        "apiVersion": names.API_VERSION,
-        "kind": names.ROLLOUT,
-        "name": rollout.metadata.name,
-        "uid": rollout.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     return {
         "apiVersion": ReplicaSet.API_VERSION,
         "kind": ReplicaSet.KIND,
@@ -191,7 +183,7 @@ def _manifest(context: RolloutContext, name: str, revision: int) -> JsonObject:
             "namespace": rollout.metadata.namespace,
             "labels": dict(labels),
             "annotations": annotations,
-            "ownerReferences": [owner],
+            "ownerReferences": [msgspec.to_builtins(controller_reference(rollout))],
         },
         "spec": spec,
     }

@@ -19,8 +19,8 @@ from prograde.api import defaults, names
 from prograde.api.analysis import AnalysisRun, Argument
 from prograde.api.experiment import Experiment
 from prograde.api.fieldpaths import resolve_field_path
-from prograde.api.meta import OwnerReference, is_controlled_by
-from prograde.api.rollout import AnalysisArgument, BlueGreenStatus, Rollout, RolloutAnalysisRunStatus, RolloutStatus
+from prograde.api.meta import is_controlled_by
+from prograde.api.rollout import AnalysisArgument, BlueGreenStatus, RolloutAnalysisRunStatus, RolloutStatus
 from prograde.core.plan import (
     DeleteAnalysisRun,
     DeleteExperiment,
@@ -44,7 +44,6 @@ __all__ = [
     "is_retry",
     "is_unfinished_and_ours",
     "missing",
-    "owner_of_runs",
     "record",
     "recorded_run",
     "refusal",
@@ -164,17 +163,6 @@ def is_unfinished_and_ours(context: RolloutContext, run: AnalysisRun | Experimen
         and not run.spec.terminate
         and run.metadata.deletion_timestamp is None
         and is_controlled_by(run, context.rollout.metadata.uid)
-    )
-
-
-def owner_of_runs(rollout: Rollout) -> OwnerReference:
-    return OwnerReference(
-        api_version=names.API_VERSION,
-        kind=names.ROLLOUT,
-        name=rollout.metadata.name,
-        uid=rollout.metadata.uid,
-        controller=True,
-        block_owner_deletion=True,
     )
 
 

@@ -300,10 +300,10 @@ class Player:
         self.restore_surroundings()
 
     def _undo(self, share: float) -> None:
-        """Go back to one of the revisions that there are."""
+        """Go back to one of the revisions that there are; `share` is a place among them, 0 to 1."""
         images = [each["spec"]["template"]["spec"]["containers"][0]["image"] for each in self.sets()]
         if images:
-            self.set_image(images[int(share * len(images))])
+            self.set_image(images[min(int(share * len(images)), len(images) - 1)])
 
     def set_image(self, image: str) -> None:
         """Change the image where the template is."""

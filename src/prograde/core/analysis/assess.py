@@ -30,40 +30,25 @@ class Assessment(msgspec.Struct, frozen=True):
 
 def count_measurement(result: MetricResult, measurement: Measurement) -> MetricResult:
     """Return the result with a completed measurement counted; errors do not use up the count."""
-    replace = msgspec.structs.replace
     match measurement.phase:
         case names.RUN_SUCCESSFUL:
-            return replace(
-                result,
-                successful=result.successful + 1,
-                count=result.count + 1,
-                consecutive_error=0,
-                consecutive_success=result.consecutive_success + 1,
-            )
+            counted = {"successful": result.successful + 1}
         case names.RUN_FAILED:
-            return replace(
-                result,
-                failed=result.failed + 1,
-                count=result.count + 1,
-                consecutive_error=0,
-                consecutive_success=0,
-            )
+            counted = {"failed": result.failed + 1}
         case names.RUN_INCONCLUSIVE:
-            return replace(
-                result,
-                inconclusive=result.inconclusive + 1,
-                count=result.count + 1,
-                consecutive_error=0,
-                consecutive_success=0,
-            )
+            counted = {"inconclusive": result.inconclusive + 1}
         case names.RUN_ERROR:
-            return replace(
-                result,
-                error=result.error + 1,
-                consecutive_error=result.consecutive_error + 1,
-                consecutive_success=0,
-            )
-    return result
+            counted = {"error": result.error + 1}
+        case _:
+            return result
+    is_success, is_error = measurement.phase == names.RUN_SUCCESSFUL, measurement.phase == names.RUN_ERROR
+    return msgspec.structs.replace(
+        result,
+        **counted,
+        count=result.count + (not is_error),
+        consecutive_success=result.consecutive_success + 1 if is_success else 0,
+        consecutive_error=result.consecutive_error + 1 if is_error else 0,
+    )
 
 
 # ---- One metric -----------------------------------------------------------------------------------------------------

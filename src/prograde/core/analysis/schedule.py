@@ -10,7 +10,7 @@ Times are stored in whole seconds. A measurement is due *at* its time, so that a
 (a simulated one) does not miss it.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -86,11 +86,7 @@ def due_tasks(
     """Return what is to be done now, in the order of the metrics; a measurement whose Job has ended is due."""
     ends = is_terminating(run)
     tasks = []
-    for metric in metrics:
-        result = result_of(run, metric.name)
-        if result is not None and result.phase in names.COMPLETED_RUN_PHASES:
-            continue
-        last = result.measurements[-1] if result is not None and result.measurements else None
+    for metric, result, last in _open_metrics(run, metrics):
         if last is not None and last.finished_at is None:
             if ends:
                 tasks.append(Task(metric=metric, operation=Operation.TERMINATE, measurement=last, taken=taken(result)))
@@ -106,17 +102,23 @@ def due_tasks(
 def next_look(run: AnalysisRun, metrics: Sequence[Metric], now: datetime) -> datetime | None:
     """Return when the next measurement is due; None when only an event can bring one."""
     times = []
-    for metric in metrics:
-        result = result_of(run, metric.name)
-        if result is not None and result.phase in names.COMPLETED_RUN_PHASES:
-            continue
-        last = result.measurements[-1] if result is not None and result.measurements else None
+    for metric, result, last in _open_metrics(run, metrics):
         if last is not None and last.finished_at is None:
             times.append(last.resume_at)
         elif last is None or metric.interval or last.phase == names.RUN_ERROR:
             times.append(_next_new(run, metric, result, now))
     known = [each for each in times if each is not None]
     return min(known) if known else None
+
+
+def _open_metrics(
+    run: AnalysisRun, metrics: Sequence[Metric]
+) -> Iterator[tuple[Metric, MetricResult | None, Measurement | None]]:
+    """Yield the metrics that are not completed, each with its result and its last measurement so far."""
+    for metric in metrics:
+        result = result_of(run, metric.name)
+        if result is None or result.phase not in names.COMPLETED_RUN_PHASES:
+            yield metric, result, result.measurements[-1] if result is not None and result.measurements else None
 
 
 def _next_new(run: AnalysisRun, metric: Metric, result: MetricResult | None, now: datetime) -> datetime | None:

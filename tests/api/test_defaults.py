@@ -10,6 +10,7 @@ from prograde.api.analysis import Metric
 from prograde.api.codec import decode
 from prograde.api.experiment import ExperimentSpec, ExperimentTemplate
 from prograde.api.rollout import AlbTrafficRouting, CanaryStrategy, NginxTrafficRouting, RolloutSpec
+from prograde.core.rollout.replicas import limits
 
 
 def spec(**fields) -> RolloutSpec:
@@ -126,5 +127,6 @@ def test_an_absent_field_has_an_effective_value(function, argument, expected):
     ],
 )
 def test_the_limits_are_never_both_zero_and_within_the_replicas(surge, unavailable, replicas, expected):
-    fields = {"maxSurge": surge, "maxUnavailable": unavailable}
-    assert defaults.surge_limits(canary(**fields), replicas) == expected
+    spec = canary(maxSurge=surge, maxUnavailable=unavailable)
+    resolved = limits(replicas, defaults.effective_max_surge(spec), defaults.effective_max_unavailable(spec))
+    assert (resolved.surge, resolved.unavailable) == expected

@@ -11,7 +11,7 @@ from prograde.api.analysis import Metric
 from prograde.api.experiment import ExperimentSpec, ExperimentTemplate
 from prograde.api.names import SCALE_DOWN_NEVER, SCALE_DOWN_ON_SUCCESS, SCALE_DOWN_PROGRESSIVELY
 from prograde.api.rollout import AlbTrafficRouting, CanaryStrategy, NginxTrafficRouting, RolloutSpec
-from prograde.api.scalars import IntOrString, integer_value, scaled_value
+from prograde.api.scalars import IntOrString, integer_value
 
 # --- Constants ------------------------------------------------------------------------------------------------
 
@@ -128,18 +128,6 @@ def effective_max_unavailable(spec: RolloutSpec) -> IntOrString:
     else:
         value = spec.strategy.canary.max_unavailable if spec.strategy.canary else None
     return MAX_UNAVAILABLE if value is None else value
-
-
-def surge_limits(spec: RolloutSpec, replicas: int) -> tuple[int, int]:
-    """Return how many of `replicas` pods may be (above the wanted number, unavailable).
-
-    If both came out as 0 nothing could ever move, so one pod may then be unavailable. Never more than `replicas`.
-    """
-    surge = scaled_value(effective_max_surge(spec), replicas, round_up=True)
-    unavailable = scaled_value(effective_max_unavailable(spec), replicas, round_up=False)
-    if surge == 0 and unavailable == 0:
-        unavailable = 1
-    return surge, min(unavailable, replicas)
 
 
 def effective_scale_down_delay_seconds(spec: RolloutSpec) -> int:
